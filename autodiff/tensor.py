@@ -13,7 +13,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
@@ -494,7 +494,7 @@ class Tensor(_Base):
             )
         return self.data
 
-    def item(self, *args: Any) -> Number:
+    def item(self, *args: SupportsIndex | tuple[SupportsIndex, ...]) -> Number:
         """The only element as a Python number, or the one that ``args`` name, as in NumPy.
 
         Raises

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -342,6 +342,15 @@ def _plain_leaf(call: Any) -> Callable[[Any], Any]:
     return lambda leaf: call.shown(leaf) if isinstance(leaf, Tensor) else leaf
 
 
+def _parted(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
+    """What a function returned: the value, and with ``has_aux`` what stands beside it."""
+    if not has_aux:
+        return out, None
+    if not (isinstance(out, tuple) and len(out) == 2):
+        raise ArgumentError(f"{name}(has_aux=True): the function must return (out, aux)")
+    return out
+
+
 def _scalar_output(name: str, out: Any) -> Tensor:
     if not isinstance(out, Tensor):
         if not holds_tensor(out) and np.ndim(out) == 0 and as_array(out).dtype.kind in "biufc":
@@ -506,7 +515,15 @@ def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bo
     return derivative
 
 
-def vjp(f: Callable[..., object], *args: TreeLike) -> tuple[Tree, Callable[[object], tuple[Tree, ...]]]:
+@overload
+def vjp(
+    f: Callable[..., object], *args: TreeLike, has_aux: Literal[False] = ...
+) -> tuple[Tree, Callable[[object], tuple[Tree, ...]]]: ...
+@overload
+def vjp(
+    f: Callable[..., object], *args: TreeLike, has_aux: Literal[True]
+) -> tuple[Tree, Callable[[object], tuple[Tree, ...]], Tree]: ...
+def vjp(f: Callable[..., object], *args: TreeLike, has_aux: bool = False) -> tuple[object, ...]:
     """``f``'s value and its pullback, the linear map from output cotangents to input cotangents.
 
     Parameters
@@ -515,13 +532,15 @@ def vjp(f: Callable[..., object], *args: TreeLike) -> tuple[Tree, Callable[[obje
         Returns a Tensor or a tree of Tensors.
     *args
         Arrays or trees of arrays.
+    has_aux : bool
+        ``f`` returns ``(out, aux)``; the result is then ``(out, pullback, aux)``.
 
     Returns
     -------
     out : ndarray or tree
     pullback : callable
         ``pullback(cotangent) -> tuple`` of one cotangent per argument; may be called any number of times. Raises
-        ArgumentError for a cotangent whose structure is not the output's.
+        ArgumentError or ShapeError for a cotangent whose structure or shapes are not the output's.
 
     Examples
     --------
@@ -531,14 +550,20 @@ def vjp(f: Callable[..., object], *args: TreeLike) -> tuple[Tree, Callable[[obje
     (array(5.), array(2.))
     """
     call = _reverse("vjp", f, range(len(args)), args)
-    out = call.run({})
+    out, aux = _parted("vjp", call.run({}), has_aux)
     outs, rebuild = flatten(out)
 
     def pullback(cotangent: Any) -> Any:
         seeds = flatten_like(cotangent, out, "vjp: the cotangent")
+        for seed, o in zip(seeds, outs, strict=True):
+            if _data(seed).shape != _data(o).shape:
+                raise ShapeError(
+                    f"vjp: a cotangent of shape {_data(seed).shape} for an output of shape {_data(o).shape}"
+                )
         return call.arrange(call.pull(outs, seeds), single=False)
 
-    return rebuild([call.shown(o) for o in outs]), pullback
+    value = rebuild([call.shown(o) for o in outs])
+    return (value, pullback, tree_map(_plain_leaf(call), aux)) if has_aux else (value, pullback)
 
 
 def _directions(name: str, call: _Call, args: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
@@ -597,12 +622,7 @@ def jvp(
     level = levels.Level()
     with levels.entered(level):
         boxed = [levels.boxed_leaf(x, t, level) for x, t in zip(call.leaves, directions, strict=True)]
-        out = call._with(boxed, {})
-    aux = None
-    if has_aux:
-        if not (isinstance(out, tuple) and len(out) == 2):
-            raise ArgumentError("jvp(has_aux=True): the function must return (out, aux)")
-        out, aux = out
+        out, aux = _parted("jvp", call._with(boxed, {}), has_aux)
     outs, rebuild = flatten(out)
     pairs = [levels.unboxed(o, level) for o in outs]
     values = rebuild([call.plain(value) for value, _ in pairs])
@@ -752,12 +772,7 @@ def _jacobian(
     @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         call = _TapeReverse(name, f, argnums, args)
-        out = call.run(kwargs)
-        aux = None
-        if has_aux:
-            if not (isinstance(out, tuple) and len(out) == 2):
-                raise ArgumentError(f"{name}(has_aux=True): the function must return (out, aux)")
-            out, aux = out
+        out, aux = _parted(name, call.run(kwargs), has_aux)
         outs, rebuild = flatten(out)
         _refuse_complex(name, call, outs, holomorphic)
         inputs, outputs = sum(leaf.size for leaf in call.leaves), sum(_data(o).size for o in outs)

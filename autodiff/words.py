@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import fused
-from autodiff.core.errors import ArgumentError, DTypeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.ops import assignment, shaping
+from autodiff.ops.common import bare
 
 __all__ = ["ADVICE", "METHODS", "MODULE_ADVICE", "install", "missing"]
 
@@ -23,7 +24,10 @@ _UNARY = (
     "exp exp2 expm1 log log2 log10 log1p sqrt square sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh"
     " arctanh abs absolute sign floor ceil trunc reciprocal isnan isfinite isinf deg2rad rad2deg"
 )
-_BINARY = "add subtract multiply divide power matmul maximum minimum equal less greater outer inner"
+_BINARY = (
+    "add subtract multiply divide power matmul maximum minimum equal less greater outer inner remainder fmod logaddexp"
+    " hypot"
+)
 
 
 def _numpys(name: str) -> Callable[..., Any]:
@@ -83,8 +87,22 @@ def _written(t: Any, value: Any) -> Any:
 
 
 def _norm(t: Any, p: Any = None, dim: Any = None, keepdim: bool = False) -> Any:
-    flat = t.reshape(-1) if dim is None else t
-    return np.linalg.norm(flat, {"fro": None}.get(p, p), axis=dim, keepdims=keepdim)
+    if p == "nuc":
+        return np.linalg.norm(t, p, axis=dim, keepdims=keepdim)
+    axis = tuple(dim) if isinstance(dim, list) else dim
+    return np.linalg.vector_norm(t, axis=axis, ord=2 if p in (None, "fro") else p, keepdims=keepdim)
+
+
+def _gather(t: Any, dim: int, index: Any) -> Any:
+    """Along the other axes ``index`` may be shorter; it is not broadcast."""
+    sizes, own = np.shape(bare(index)), list(t.shape)
+    if len(sizes) == t.ndim:
+        own[dim] = sizes[dim]
+    if len(sizes) != t.ndim or any(n > m for n, m in zip(sizes, own, strict=True)):
+        raise ShapeError(f"gather(dim={dim}): an index of shape {sizes} for a tensor of shape {t.shape}")
+    part = [slice(n) for n in sizes]
+    part[dim] = slice(None)
+    return np.take_along_axis(t[tuple(part)], index, dim)
 
 
 def _clamp(t: Any, min: Any = None, max: Any = None) -> Any:
@@ -97,6 +115,11 @@ METHODS: dict[str, Callable[..., Any]] = {
     "asin": lambda t: np.arcsin(t),
     "acos": lambda t: np.arccos(t),
     "atan": lambda t: np.arctan(t),
+    "asinh": lambda t: np.arcsinh(t),
+    "acosh": lambda t: np.arccosh(t),
+    "atanh": lambda t: np.arctanh(t),
+    "amax": lambda t, dim=None, keepdim=False: t.max(axis=dim, keepdims=keepdim),
+    "amin": lambda t, dim=None, keepdim=False: t.min(axis=dim, keepdims=keepdim),
     "neg": lambda t: -t,
     "rsqrt": lambda t: 1 / np.sqrt(t),
     "sigmoid": lambda t: fused.sigmoid.function(t),
@@ -137,7 +160,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "masked_fill": lambda t, mask, value: np.where(mask, value, t),
     "where": lambda t, condition, other: np.where(condition, t, other),
     "masked_select": lambda t, mask: t[mask],
-    "gather": lambda t, dim, index: np.take_along_axis(t, index, dim),
+    "gather": _gather,
     "index_select": lambda t, dim, index: np.take(t, index, axis=dim),
     "dim": lambda t: t.ndim,
     "numel": lambda t: t._data.size,
@@ -265,16 +288,6 @@ MODULE_ADVICE: dict[str, str] = {
 }
 
 
-class _Advice:
-    """An attribute that is not there, and says what is."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        raise AttributeError(f"Tensor has no attribute {self.name!r}; NumPy's spelling is {ADVICE[self.name]}")
-
-
 def install(tensor: type) -> None:
     """Give the class its further methods; none of them takes the place of one that is there."""
     for name, function in METHODS.items():
@@ -283,9 +296,11 @@ def install(tensor: type) -> None:
             function.__qualname__ = f"Tensor.{name}"
             function.__doc__ = function.__doc__ or f"PyTorch's ``{name}``, in NumPy's terms."
             setattr(tensor, name, function)
-    for name in ADVICE:
-        if not hasattr(tensor, name):
-            setattr(tensor, name, _Advice(name))
+
+    def __getattr__(self: Any, name: str) -> Any:
+        raise missing(name, "Tensor", ADVICE)
+
+    tensor.__getattr__ = __getattr__  # type: ignore[attr-defined]  # which type checkers shall not see
 
 
 def listening(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -306,9 +321,9 @@ def listening(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def missing(name: str) -> AttributeError:
-    """The error for a function of the package that is not there."""
-    hint = f"; NumPy's spelling is {MODULE_ADVICE[name]}" if name in MODULE_ADVICE else ""
+def missing(name: str, owner: str = "module 'autodiff'", advice: dict[str, str] = MODULE_ADVICE) -> AttributeError:
+    """The error for a function of the package, or an attribute of a Tensor, that is not there."""
+    hint = f"; NumPy's spelling is {advice[name]}" if name in advice else ""
     if not hint and callable(getattr(np, name, None)):
         hint = f"; NumPy's own works on Tensors: numpy.{name}"
-    return AttributeError(f"module 'autodiff' has no attribute {name!r}{hint}")
+    return AttributeError(f"{owner} has no attribute {name!r}{hint}")

@@ -47,6 +47,7 @@ def scan(
     xs: TreeLike = None,
     length: int | None = None,
     reverse: bool = False,
+    unroll: int | bool = 1,
     *,
     checkpoint: int | None = None,
 ) -> tuple[Tree, Tree]:
@@ -73,6 +74,8 @@ def scan(
         The number of steps; needed where ``xs`` has no leaves.
     reverse : bool
         Run from the last entry to the first. ``ys`` stay in the order of ``xs``.
+    unroll : int or bool
+        JAX's choice of how the loop is laid out; taken, and of no effect.
     checkpoint : int, optional
         Keep the carry at every so many steps alone, and compute what lies between again during the backward pass.
         Memory then grows with ``length / checkpoint + checkpoint`` instead of ``length``.

@@ -472,11 +472,13 @@ def fractions_of_mills(z: Any, count: int) -> list[Any]:
 
 
 # Logarithms of two densities: the slopes of their terms cancel at 0, where they have their maximum.
+def _logistic_log_density(x: Any) -> Any:
+    real_numbers("logistic_log_density", x)
+    return -np.abs(x) - 2 * np.log1p(np.exp(-np.abs(x)))
+
+
 logistic_log_density = _unary(
-    "logistic_log_density",
-    lambda x: -np.abs(x) - 2 * np.logaddexp(0, -np.abs(x)),
-    lambda g, out, x: -g * np.tanh(0.5 * x),
-    real_only=True,
+    "logistic_log_density", _logistic_log_density, lambda g, out, x: -g * np.tanh(0.5 * x), real_only=True
 )
 gumbel_log_density = _unary("gumbel_log_density", lambda x: -x - np.exp(-x), lambda g, out, x: g * np.expm1(-x))
 

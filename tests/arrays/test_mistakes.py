@@ -223,6 +223,11 @@ MISTAKES = {
         lambda x, m, s: fitting(schedule=optim.StepLR(optim.SGD([x], lr=0.1), 3)),
         "another optimizer",
     ),
+    "a function of NumPy's as a method": (
+        lambda x, m, s: x.median(),
+        r"Tensor has no attribute 'median'.*numpy\.median",
+    ),
+    "a cotangent of another shape": (lambda x, m, s: ad.vjp(np.sin, x)[1](np.ones(7)), r"cotangent of shape \(7,\)"),
     "a loss of several numbers": (lambda x, m, s: fitting(loss=lambda a, b: a), r"one number"),
     "a loss that is a number": (lambda x, m, s: fitting(loss=lambda a, b: a.sum().item()), "gave a float"),
     "a loss of nothing": (lambda x, m, s: fitting(loss=lambda a, b: None), "NoneType"),
@@ -315,3 +320,31 @@ def test_a_propertys_setter_is_asked():
     net = Net()
     net.scale = 3
     assert net.scale == 6
+
+
+@pytest.mark.parametrize("p", [None, "fro", 1, 2, 3, float("inf")])
+@pytest.mark.parametrize("dim", [None, 0, -1, (0, 1), [0, 2]])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_norm_is_pytorchs(p, dim, keepdim):
+    torch = pytest.importorskip("torch")
+    if p is None:
+        p = "fro"
+    if p == "fro" and dim is None:
+        keepdim = False
+    a = np.random.default_rng(0).normal(size=(2, 3, 4))
+    expected = torch.tensor(a).norm(p=p, dim=dim, keepdim=keepdim).numpy()
+    np.testing.assert_allclose(ad.tensor(a).norm(p=p, dim=dim, keepdim=keepdim).data, expected)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (2, 3), (1, 1), (4, 2), (2, 5), (2,)])
+def test_gather_is_pytorchs(dim, shape):
+    torch = pytest.importorskip("torch")
+    a, index = np.arange(6.0).reshape(2, 3), np.zeros(shape, int)
+    try:
+        expected = torch.tensor(a).gather(dim, torch.tensor(index)).numpy()
+    except RuntimeError:
+        with pytest.raises(ad.ShapeError, match=r"gather\(dim="):
+            ad.tensor(a).gather(dim, index)
+    else:
+        np.testing.assert_array_equal(ad.tensor(a).gather(dim, index).data, expected)

@@ -191,6 +191,8 @@ def test_jacobians_pick_the_cheaper_side(rng):
     for shape in ((2, 7), (7, 2)):
         a = rng.normal(size=shape)
         np.testing.assert_allclose(ad.jacobian(lambda x, a=a: a @ np.sin(x))(np.zeros(shape[1])), a)
+    value, pullback, aux = ad.vjp(lambda x: (x**2, {"kept": x}), 3.0, has_aux=True)
+    assert (value, aux["kept"], pullback(1.0)) == (9.0, 3.0, (6.0,))
     out, aux = ad.jacfwd(lambda x: (x**2, {"kept": x}), has_aux=True)(3.0)
     assert out == 6.0
     assert aux["kept"] == 3.0
