@@ -70,13 +70,7 @@ def _argument(text: str) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw as the arguments say.
-
-    Returns
-    -------
-    int
-        0, or 2 where something was wrong with what was asked for.
-    """
+    """Draw as the arguments say; 0, or 2 where something was wrong with what was asked for."""
     parser = Parser(
         prog="python -m autodiff.viz",
         description="Draw what a function or module computes.",

@@ -483,11 +483,6 @@ _SINGLE: dict[str, Any] = {
 def evaluate(formula: Any, names: Mapping[str, Named]) -> Named:
     """The value of a formula on arrays whose axes have names.
 
-    Raises
-    ------
-    ArgumentError
-        If the axes of a matrix product do not meet.
-
     Examples
     --------
     >>> x = Named(("n", "c"), np.array([[1.0, 2.0], [3.0, 4.0]]))
@@ -569,17 +564,8 @@ _OPTIONS = ("eps", "p", "margin", "rmax", "dmax", "π")
 
 
 def solve(rows: Sequence[Row], given: Mapping[str, Named]) -> dict[str, Named]:
-    """Everything that a derivation computes, on arrays: what is done at every time gets the axis ``t`` in front.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-    given : mapping of str to Named
-        What is given; the options; and ``g``, or ``g_h`` and ``g_c`` for two outputs, else ones.
-
-    Returns
-    -------
-    dict of str to Named
+    """Everything that a derivation computes from what is given: inputs, options, and ``g``, or ``g_h`` and ``g_c`` for
+    two outputs, else ones. What is done at every time gets the axis ``t`` in front.
 
     Examples
     --------

@@ -18,16 +18,7 @@ _FONT = "Helvetica"
 
 
 def quote(text: object) -> str:
-    """Return a DOT string literal that shows exactly this text.
-
-    Parameters
-    ----------
-    text : object
-
-    Returns
-    -------
-    str
-        In double quotes. Backslashes and quotes are escaped, and ampersands, since Graphviz reads HTML entities.
+    """A DOT string literal that shows exactly this text, with ampersands escaped, since Graphviz reads HTML entities.
 
     Examples
     --------
@@ -46,19 +37,7 @@ def _lines(texts: list[str]) -> str:
 
 
 def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
-    """Write a picture as DOT.
-
-    Parameters
-    ----------
-    view : GraphView
-        Collapsed clusters are drawn as boxes.
-    rankdir : str
-        ``"TB"`` (inputs at the top), ``"LR"``, ``"BT"`` or ``"RL"``.
-
-    Returns
-    -------
-    str
-        A ``digraph``; the node names are the ids of the view.
+    """A picture as a ``digraph`` whose node names are the ids of the view; collapsed clusters are boxes.
 
     Examples
     --------
@@ -138,7 +117,7 @@ def beside(view: GraphView) -> dict[str, list[str]]:
 
 
 def heading(cluster: ClusterView) -> list[str]:
-    """Return the lines above a frame: its label, how often it repeats, the class of a module, and its caption.
+    """The lines above a frame: its label, how often it repeats, the class of a module, and its caption.
 
     Examples
     --------
@@ -163,7 +142,7 @@ def heading_width(cluster: ClusterView) -> float:
 
 
 def tooltip(node: NodeView | ClusterView) -> str:
-    """Return the text of a tooltip: one line per detail.
+    """The text of a tooltip: one line per detail.
 
     Examples
     --------
@@ -218,7 +197,7 @@ def _edge(edge: EdgeView, turned: bool) -> str:
 
 
 def edge_label(edge: EdgeView) -> str:
-    """Return what is written beside an arrow: its label, and how many uses it stands for if more than one.
+    """What is written beside an arrow: its label, and how many uses it stands for if more than one.
 
     Examples
     --------

@@ -411,22 +411,10 @@ def _close_all(groups: list[_Group]) -> None:
 
 
 def fold(view: GraphView, *, limit: int = LIMIT, depth: int | None = None, modules: bool = False) -> GraphView:
-    """Fold a picture until it can be read.
+    """Fold a picture until it can be read: the same boxes and arrows, with more clusters, of which some are collapsed.
 
-    Parameters
-    ----------
-    view : GraphView
-    limit : int
-        How many boxes may be visible at the start.
-    depth : int, optional
-        How many levels of modules are open; deeper ones are closed.
-    modules : bool
-        Close every module that holds no other module: the architecture.
-
-    Returns
-    -------
-    GraphView
-        The same boxes and arrows, with more clusters, of which some are collapsed.
+    At most ``limit`` boxes are visible at the start, and ``depth`` levels of modules open. ``modules`` closes every
+    module that holds no other module: the architecture.
 
     Examples
     --------

@@ -40,16 +40,8 @@ _PALETTE = _palette()
 def cells(array: Any) -> Any:
     """The array as a matrix of at most 32 by 32 means of blocks, in float64; a complex one by its absolute values.
 
-    Axes before the last two are laid out below one another; of a convolution's weights each kernel is a tile.
-
-    Parameters
-    ----------
-    array : array_like
-
-    Returns
-    -------
-    ndarray of shape (rows, columns)
-        Rows and columns are at least 1; a block that holds NaN or infinity is NaN.
+    Axes before the last two are laid out below one another; of a convolution's weights each kernel is a tile. A block
+    that holds NaN or infinity is NaN.
 
     Examples
     --------
@@ -77,17 +69,8 @@ def cells(array: Any) -> Any:
 
 
 def heat_map(array: Any, kind: str) -> HeatMap | None:
-    """The picture of an array; None for one element, for none, and for what has no numbers.
-
-    Parameters
-    ----------
-    array : array_like
-    kind : str
-        What it shows: ``"value"`` or ``"gradient"``.
-
-    Returns
-    -------
-    HeatMap or None
+    """The picture of an array, a ``"value"`` or a ``"gradient"``; None for one element, for none, and for what has no
+    numbers.
 
     Examples
     --------

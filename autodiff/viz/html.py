@@ -234,30 +234,11 @@ def to_html(
     other: GraphView | None = None,
     moments: Sequence[GraphView] = (),
 ) -> str:
-    """Write a picture as an interactive page.
+    """A picture as an interactive page, a whole document; collapsed clusters open when clicked.
 
-    Parameters
-    ----------
-    view : GraphView
-        Collapsed clusters open when clicked.
-    rankdir : str
-        Direction of flow.
-    theme : str
-        ``"auto"`` follows the reader's setting, which a button on the page changes; or ``"light"`` or ``"dark"``.
-    other : GraphView, optional
-        The picture's backward pass, to which a button of the page turns.
-    moments : sequence of GraphView
-        The same picture at several moments of a training, over which a slider of the page runs.
-
-    Returns
-    -------
-    str
-        A whole document.
-
-    Raises
-    ------
-    ArgumentError
-        For an unknown theme.
+    A button of the page turns to ``other``, the picture's backward pass; a slider runs over ``moments``, the same
+    picture at several moments of a training. A theme other than "auto" (the reader's setting, which a button changes),
+    "light" or "dark" is an ArgumentError.
 
     Examples
     --------

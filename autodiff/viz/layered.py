@@ -251,15 +251,6 @@ class _Level:
 def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     """Where everything goes in a view without collapsed clusters.
 
-    Parameters
-    ----------
-    view : GraphView
-    rankdir : {"TB", "LR", "BT", "RL"}
-
-    Returns
-    -------
-    Layout
-
     Examples
     --------
     >>> from autodiff.viz.view import NodeView

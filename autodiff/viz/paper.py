@@ -76,26 +76,8 @@ class _Paper:
 
 
 def to_paper(view: GraphView, format: str, *, rankdir: str = "TB", theme: str = "auto") -> bytes:
-    """Draw a picture as PDF or PNG.
-
-    Parameters
-    ----------
-    view : GraphView
-        Collapsed clusters are drawn as boxes.
-    format : {"pdf", "png"}
-        A PNG has 144 dots an inch.
-    rankdir : str
-    theme : str
-        ``"dark"``, or light for anything else: paper does not follow a reader's setting.
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    MissingExtraError
-        If matplotlib is not installed.
+    """A picture as PDF, or as PNG of 144 dots an inch. Its theme is "dark", or light for anything else: paper does not
+    follow a reader's setting.
 
     Examples
     --------

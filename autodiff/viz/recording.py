@@ -66,11 +66,6 @@ def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], l
 
     Arrays of floating-point numbers become leaves named after the function's parameters; for a module with
     parameters of its own they become constants, as in training.
-
-    Raises
-    ------
-    ArgumentError
-        If it returns no tensor.
     """
     has_parameters = hasattr(function, "named_parameters") and any(True for _ in function.parameters())
     target = getattr(function, "forward", function) if hasattr(function, "named_parameters") else function

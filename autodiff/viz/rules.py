@@ -91,18 +91,8 @@ _SPELLED = {
 
 @lru_cache(maxsize=4096)
 def rule_text(op: Any, slot: int) -> str:
-    """How an operation computes the gradient that it sends to input ``slot``.
-
-    Parameters
-    ----------
-    op : Primitive, Fused or another operation of the graph
-    slot : int
-
-    Returns
-    -------
-    str
-        Such as ``"g * cos(x)"``: ``g`` is the gradient that arrived, ``out`` the output, the other names are inputs.
-        Empty where there is nothing short to say.
+    """How an operation computes the gradient that it sends to input ``slot``: ``g`` is the gradient that arrived,
+    ``out`` the output, the other names are inputs. Empty where there is nothing short to say.
 
     Examples
     --------

@@ -745,30 +745,9 @@ def snapshot(
 ) -> GraphView:
     """The graph that ended in some tensors, as data.
 
-    Parameters
-    ----------
-    outputs : sequence of Tensor
-        Constants are drawn as such.
-    shown : Shown, optional
-        What to show beyond the graph itself.
-    names : mapping of int to str, optional
-        Names by ``id`` of a tensor's graph entry.
-    kinds : mapping of str to Part, optional
-        The class, options and parameters of the module at each path, for its frame.
-    title : str
-    inputs : sequence of str
-        Names of the program's arguments.
-    failure : Failure, optional
-        Where the program stopped; drawn as a red box.
-
-    Returns
-    -------
-    GraphView
-
-    Raises
-    ------
-    GraphError
-        If gradients are to be compared and an earlier backward pass has freed the graph.
+    ``names`` are those of graph entries and arrays by ``id``, ``kinds`` says what module stands at each path,
+    ``inputs`` are the names of the program's arguments; where the program stopped, ``failure``, is drawn as a red
+    box. A GraphError if gradients are to be compared and an earlier backward pass has freed the graph.
     """
     shown = shown or Shown()
     builder = _Builder(shown, names or {}, kinds or {}, inputs=frozenset(inputs))

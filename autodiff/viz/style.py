@@ -93,21 +93,8 @@ _BOLD = tuple(
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Return the width of a line of text in points.
-
-    Parameters
-    ----------
-    text : str
-        One line.
-    size : float
-        Font size in points.
-    bold : bool
-        Bold face.
-
-    Returns
-    -------
-    float
-        Sum of advance widths; East Asian wide characters count 1 em, other unknown ones 0.7 em.
+    """The width of a line of text in points, the sum of its advance widths; East Asian wide characters count 1 em,
+    other unknown ones 0.7 em.
 
     Examples
     --------
@@ -128,18 +115,8 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 
 def clean(text: object) -> str:
-    """Return text without characters that XML forbids or that would break a line or turn its direction.
-
-    Parameters
-    ----------
-    text : object
-        Anything; ``str`` of it is taken.
-
-    Returns
-    -------
-    str
-        The same text; control and formatting characters, lone surrogates and unassigned code points are replaced by
-        U+FFFD, white space by plain spaces.
+    """Text without characters that XML forbids or that would break a line or turn its direction: control and formatting
+    characters, lone surrogates and unassigned code points become U+FFFD, white space plain spaces.
 
     Examples
     --------
@@ -155,17 +132,7 @@ def clean(text: object) -> str:
 
 
 def ellipsis(text: str, length: int) -> str:
-    """Shorten a text to a number of characters, keeping its start and its end.
-
-    Parameters
-    ----------
-    text : str
-    length : int
-        At least 3.
-
-    Returns
-    -------
-    str
+    """A text shortened to so many characters, at least 3, with its start and its end kept.
 
     Examples
     --------
@@ -179,17 +146,7 @@ def ellipsis(text: str, length: int) -> str:
 
 
 def shape_text(shape: tuple[int, ...] | None, dtype: str | None) -> str:
-    """Return ``"64×10 float32"``, or ``"scalar float64"``.
-
-    Parameters
-    ----------
-    shape : tuple of int, optional
-    dtype : str, optional
-
-    Returns
-    -------
-    str
-        Empty if nothing is known.
+    """Such as ``"64×10 float32"``, or ``"scalar float64"``; empty if nothing is known.
 
     Examples
     --------
@@ -203,7 +160,7 @@ def shape_text(shape: tuple[int, ...] | None, dtype: str | None) -> str:
 
 
 def pill(node: NodeView) -> bool:
-    """Return whether a node is drawn with round ends, as leaves are.
+    """Whether a node is drawn with round ends, as leaves are.
 
     Examples
     --------
@@ -245,15 +202,7 @@ MAP_SIDE, MAP_GAP = 64.0, 6.0
 
 
 def box_of(node: NodeView) -> Box:
-    """Return the lines and the size of a node's box.
-
-    Parameters
-    ----------
-    node : NodeView
-
-    Returns
-    -------
-    Box
+    """The lines and the size of a node's box.
 
     Examples
     --------

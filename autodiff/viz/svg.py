@@ -29,22 +29,8 @@ _REMEDIES = (
 
 
 def render(dot: str, format: str) -> bytes:
-    """Let Graphviz turn DOT text into another format.
-
-    Parameters
-    ----------
-    dot : str
-    format : str
-        ``"json0"`` for positions, ``"pdf"``, ``"png"`` ...
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    MissingExtraError
-        If there is neither a ``dot`` program nor a pygraphviz that loads; the message names both remedies.
+    """What Graphviz makes of DOT text in another format (``"json0"`` for positions). A MissingExtraError that names
+    both remedies if there is neither a ``dot`` program nor a pygraphviz that loads.
 
     Examples
     --------
@@ -90,21 +76,8 @@ def variables() -> tuple[str, str]:
 
 
 def style_sheet(theme: str = "auto") -> str:
-    """Return the rules of CSS shared by the SVG and the HTML viewer, all inside ``.autodiff-graph``.
-
-    Parameters
-    ----------
-    theme : str
-        ``"auto"`` follows the reader's setting; ``"light"`` and ``"dark"`` are fixed.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ArgumentError
-        For any other theme.
+    """The rules of CSS shared by the SVG and the HTML viewer, all inside ``.autodiff-graph``; ``"auto"`` follows the
+    reader's setting.
 
     Examples
     --------
@@ -148,23 +121,7 @@ def style_sheet(theme: str = "auto") -> str:
 
 
 def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend: bool = True) -> str:
-    """Draw a picture as SVG.
-
-    Parameters
-    ----------
-    view : GraphView
-        Collapsed clusters are drawn as boxes.
-    rankdir : str
-        Direction of flow: ``"TB"``, ``"LR"``, ``"BT"`` or ``"RL"``.
-    theme : str
-        ``"auto"``, ``"light"`` or ``"dark"``.
-    legend : bool
-        Say which colour means what.
-
-    Returns
-    -------
-    str
-        One ``svg`` element of the size it needs: no cap, no scaling.
+    """A picture as one ``svg`` element of the size it needs: no cap, no scaling. Collapsed clusters are boxes.
 
     Examples
     --------

@@ -9,17 +9,8 @@ __all__ = ["to_text"]
 
 
 def to_text(view: GraphView) -> str:
-    """Write a picture as a listing, in the manner of a program in single-assignment form.
-
-    Parameters
-    ----------
-    view : GraphView
-        Collapsed clusters are one line.
-
-    Returns
-    -------
-    str
-        A heading, then for every box a number, what it computes from which numbers, and its shape and dtype.
+    """A picture as a listing, in the manner of a program in single-assignment form: for every box, or collapsed
+    cluster, a number, what it computes from which numbers, and its shape and dtype.
 
     Examples
     --------

@@ -290,13 +290,8 @@ class GraphView:
                 )
 
     def visible(self) -> GraphView:
-        """Draw every collapsed cluster as one box.
-
-        Returns
-        -------
-        GraphView
-            Without collapsed clusters. Edges inside a collapsed cluster are gone; edges that have become parallel
-            because of it are one, with their count.
+        """The picture with every collapsed cluster as one box: edges inside it are gone, and those that have become
+        parallel because of it are one, with their count.
 
         Examples
         --------
