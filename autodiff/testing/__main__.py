@@ -26,7 +26,7 @@ from autodiff.testing.discovery import Found, found_in
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.foreign import laws_of, mutants_of, problem_of
 from autodiff.testing.mutation import Mutants, mutants, telling_calls
-from autodiff.testing.pages import Case, page_html, page_markdown
+from autodiff.testing.pages import Case, write_page
 from autodiff.testing.verify import Verification, find, verify, verify_all
 
 _HEADINGS = (
@@ -44,6 +44,26 @@ _HEADINGS = (
     "mutants",
     "verdict",
 )
+
+
+_PAGE = """# Verification
+
+Written by `python -m autodiff.testing --write docs/verification.md`: {}.
+
+- *cases*: random calls from the operation's own facts, each checked in three orders and both modes.
+- *fused - composed*: the largest difference between a fused operation and its composed definition, outputs and
+  gradients, relative to the largest entry of the array; *ulps* the same in units in the last place; then the shares of
+  entries that agree exactly, within one unit in their own last place, within four, and beyond.
+- *float32*: the error of the fused operation in float32 over that of the composed definition, both judged against
+  float64 (at most 4, on top of 8 ulps of the largest entry).
+- *numeric*, *second order*, *third order*: the largest relative difference between the gradient, its gradient, or the
+  gradient of that, and the numerical reference; *forward*: between a derivative in forward mode and the gradient's.
+  Where a call stands on a kink, nothing but the first order is compared, and the others show what the rest of the calls
+  gave.
+- *mutants*: of the ways in which the gradient was bent (scaled by 1 + 1e-6, doubled, sign flipped, an entry zeroed, two
+  gradients exchanged, a sum over broadcast axes dropped, saved arrays treated as constants in second order), how many
+  the checks noticed.
+"""
 
 
 def _rivals(target: Path) -> int:
@@ -87,15 +107,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = options.ops or sorted(registry)
     started = time.perf_counter()
     rows: list[tuple[Verification, Mutants]] = []
-    bar = _progress(len(names))
+    bar: Any = None
+    with contextlib.suppress(MissingExtraError):
+        bar = require("tqdm").tqdm(total=len(names), unit="op", leave=False, disable=not sys.stderr.isatty())
 
     def each(result: Verification) -> None:
         rows.append((result, _mutants(result.name, options.seed)))
-        bar.set_postfix_str(result.name)
-        bar.update(1)
+        if bar is not None:
+            bar.set_postfix_str(result.name)
+            bar.update(1)
 
-    verify_all(names, cases=100 if options.deep else 3, seed=options.seed, each=each)
-    bar.close()
+    with bar or contextlib.nullcontext():
+        verify_all(names, cases=100 if options.deep else 3, seed=options.seed, each=each)
     table = [_HEADINGS, *(_row(result, found) for result, found in rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
     for row in table:
@@ -155,8 +178,7 @@ def _check_module(name: str, seed: int, target: Path | None, deep: bool) -> int:
         found.append(Case(words, "float64", "contiguous", 1, outcome, time.perf_counter() - started, name, message))
         print(f"{words}: {outcome}" + (f"\n{message}" if message else ""))
     page = target or Path("gradient-report.html")
-    made = page_html if page.suffix.lower() in (".html", ".htm") else page_markdown
-    page.write_text(made(found, []), encoding="utf-8")
+    write_page(page, found, [])
     failures = sum(case.outcome == "failed" for case in found)
     print(f"{len(found)} checked, {failures} failed; the report is {page}")
     return 1 if failures else 0
@@ -245,67 +267,9 @@ def _shares(histogram: dict[int, int]) -> str:
 
 def _markdown(table: Sequence[Sequence[str]], summary: str) -> str:
     head, *body = table
-    lines = [
-        "# Verification",
-        "",
-        f"Written by `python -m autodiff.testing --write docs/verification.md`: {summary}.",
-        "",
-        "- *cases*: random calls from the operation's own facts, each checked in three orders and both modes.",
-        (
-            "- *fused - composed*: the largest difference between a fused operation and its composed definition,"
-            " outputs and gradients, relative to the"
-        ),
-        (
-            "  largest entry of the array; *ulps* the same in units in the last place; then the shares of entries that"
-            " agree exactly, within one unit in"
-        ),
-        "  their own last place, within four, and beyond.",
-        (
-            "- *float32*: the error of the fused operation in float32 over that of the composed definition, both judged"
-            " against float64 (at most 4, on"
-        ),
-        "  top of 8 ulps of the largest entry).",
-        (
-            "- *numeric*, *second order*, *third order*: the largest relative difference between the gradient, its"
-            " gradient, or the gradient of that,"
-        ),
-        "  and the numerical reference; *forward*: between a derivative in forward mode and the gradient's.",
-        (
-            "  Where a call stands on a kink, nothing but the first order is compared, and the others show what the"
-            " rest of the calls gave."
-        ),
-        (
-            "- *mutants*: of the ways in which the gradient was bent (scaled by 1 + 1e-6, doubled, sign flipped, an"
-            " entry zeroed, two gradients"
-        ),
-        (
-            "  exchanged, a sum over broadcast axes dropped, saved arrays treated as constants in second order), how"
-            " many the checks noticed."
-        ),
-        "",
-        "| " + " | ".join(head) + " |",
-        "|" + " --- |" * len(head),
-    ]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"
-
-
-class _Silent:
-    def set_postfix_str(self, s: str) -> None:
-        pass
-
-    def update(self, n: int) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def _progress(total: int) -> _Silent:
-    try:
-        bar: _Silent = require("tqdm").tqdm(total=total, unit="op", leave=False, disable=not sys.stderr.isatty())
-    except MissingExtraError:
-        bar = _Silent()
-    return bar
+    rows = ["| " + " | ".join(row) + " |" for row in body]
+    heads = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join([_PAGE.format(summary), *heads, *rows]) + "\n"
 
 
 if __name__ == "__main__":

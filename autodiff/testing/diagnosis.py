@@ -34,18 +34,7 @@ _AXES = 4
 
 
 def diagnose(report: Report, problem: Any) -> list[str]:
-    """Hints on the arguments whose gradient failed.
-
-    Parameters
-    ----------
-    report : Report
-    problem : autodiff.testing.check.Problem
-
-    Returns
-    -------
-    list of str
-        Empty where nothing is known but that they are wrong.
-    """
+    """Hints on the arguments whose gradient failed; none where nothing is known but that they are wrong."""
     failed = [e for e in report.entries if e.verdict == "fail"]
     first = {e.label for e in failed if e.order == 1 and e.argument >= 0 and not e.together}
     hints: list[str] = []
@@ -390,14 +379,8 @@ def _factor(analytic: Array, numeric: Array, sizes: dict[int, str]) -> str:
 
 
 def relation(analytic: Array, numeric: Array, x: Array, sizes: dict[int, str] | None = None) -> str:
-    """The mistake that turns a right gradient into this wrong one, in words; empty if none of the known ones does.
-
-    Parameters
-    ----------
-    analytic, numeric, x : ndarray
-        The wrong gradient, the right one, and the argument: one shape.
-    sizes : dict of int to str, optional
-        Numbers that a mean would divide by, and what they are.
+    """The mistake that turns the right gradient at x, ``numeric``, into the wrong one, ``analytic``, in words; empty if
+    none of the known ones does. ``sizes`` are numbers that a mean would divide by, and what they are.
 
     Examples
     --------

@@ -27,27 +27,15 @@ __all__ = ["Found", "found_in", "found_under"]
 
 @dataclass(frozen=True)
 class Found:
-    """One thing with a gradient.
-
-    Attributes
-    ----------
-    name : str
-    names : frozenset of str
-        By any of which a case may name it.
-    checker : callable
-        ``check_torch`` and so on.
-    functions : tuple
-        What the checker is given before the inputs.
-    inputs : list or None
-        None where none are known.
-    guesses : list
-        Inputs that may fit where none are known, by the names of the function and of its parameters.
-    """
+    """One thing with a gradient."""
 
     name: str
+    #: By any of which a case may name it.
     names: frozenset[str]
+    #: ``check_torch`` and so on, and what it is given before the inputs.
     checker: Callable[..., Any]
     functions: tuple[Any, ...]
+    #: None where none are known; then there are guesses, by the names of the function and of its parameters.
     inputs: list[Any] | None
     guesses: list[Any] = field(default_factory=list)
 

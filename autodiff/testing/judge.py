@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.testing.kinks import Nearby, Spot
 from autodiff.testing.numeric import Derivative, complex_step, derivative, noise_of, one_sided, spread, table
 from autodiff.testing.report import Entry, Leaf, Report
-from autodiff.testing.stability import Settled, Stability
+from autodiff.testing.stability import Stability
 from autodiff.testing.study import DOUBLE, EPS, LONG, STEPS, Studied, bends, jumps, scale
 
 __all__ = ["ROUNDING_ULPS", "Judge"]
@@ -85,7 +85,7 @@ class Judge:
         reference: Studied,
         order: int,
         gradient: list[Any],
-        stability: Stability | Settled,
+        stability: Stability,
         nearby: Nearby | None,
         magnitude: float = 0.0,
     ) -> None:
@@ -109,14 +109,8 @@ class Judge:
 
     def certain(self, analytic: float, direction: Sequence[Any], least: float | None = None) -> Numeric | None:
         """Central differences that agree with the gradient to so many digits that nothing else need be known of the
-        function; None where they do not, which says nothing.
-
-        Parameters
-        ----------
-        analytic : float
-        direction : sequence
-        least : float, optional
-            The smallest share of those that are moved together; by default the direction is one, with one share.
+        function; None where they do not, which says nothing. ``least`` is the smallest share of those that are moved
+        together; by default the direction is one, with one share.
         """
         reference = self.reference
         if not reference.trusting or not math.isfinite(analytic):
@@ -497,12 +491,8 @@ class Judge:
         return abs(analytic - found.value) <= ROUNDING_ULPS * EPS * max(abs(analytic), found.size)
 
     def _quick(self, analytic: float, along: Callable[[Any], Any], length: float) -> tuple[Numeric | None, Any, bool]:
-        """Two or three central differences, extrapolated: enough where the gradient agrees with them to the noise.
-
-        Returns
-        -------
-        (numeric, moved, bent)
-            ``numeric`` is None without an agreement; ``moved`` says which terms change at all.
+        """Two or three central differences, extrapolated: enough where the gradient agrees with them to the noise, None
+        otherwise; which terms change at all; and whether some seem to have a kink.
         """
         reference = self.reference
         h = _QUICK if reference.precision == DOUBLE else np.longdouble(_QUICK)

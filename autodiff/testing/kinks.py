@@ -105,12 +105,8 @@ class Nearby:
         )
 
     def verdict(self, direction: Sequence[Any], analytic: float, accuracy: float) -> str:
-        """Whether a derivative along a direction lies among those nearby, which must differ for it to matter.
-
-        Returns
-        -------
-        {"pass", "fail", "inconclusive"}
-            Inconclusive where there are too many different ones for the sample to show them all.
+        """Whether a derivative along a direction lies among those nearby, which must differ for it to matter;
+        inconclusive where there are too many different ones for the sample to show them all.
         """
         values = self._along(direction)
         if not values.size:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Derivative", "complex_step", "derivative", "evaluation_noise", "one_sided", "spread"]
+__all__ = ["Derivative", "complex_step", "derivative", "noise_of", "one_sided", "spread", "table"]
 
 _SHRINK = 2.0
 _ROWS = 14
@@ -50,20 +50,8 @@ class Derivative:
 
 
 def derivative(function: Callable[[Any], Any], step: float = 0.1, noise: Any = 0.0) -> Derivative:
-    """The derivative at 0 of a function of one number.
-
-    Parameters
-    ----------
-    function : callable
-        Called with longdouble steps; returns a number or an array of them.
-    step : float
-        The largest step; the function should vary smoothly over it.
-    noise : float or ndarray
-        How far a value of the function may be off, see :func:`evaluation_noise`.
-
-    Returns
-    -------
-    Derivative
+    """The derivative at 0 of a function that is called with longdouble steps, of which ``step`` is the largest: it
+    should vary smoothly over it. ``noise`` says how far a value may be off, see :func:`noise_of`.
 
     Examples
     --------
@@ -149,44 +137,28 @@ def complex_step(function: Callable[[Any], Any]) -> Any:
     return np.imag(function(1j * _TINY)) / _TINY
 
 
-def evaluation_noise(function: Callable[[Any], Any], spacing: float, start: float = 0.0) -> Any:
-    """How far the values of a function of one number are off, near ``start`` on its right side.
-
-    The k-th differences of noise of standard deviation s have the variance ``s^2 (2k)! / (k!)^2``, whereas those of a
-    smooth function vanish with ``spacing^k``.
-
-    Parameters
-    ----------
-    function : callable
-        Called with longdouble numbers.
-    spacing : float
-        Of the nine points; so small that the function is all but straight over them, so large that they are different
-        numbers.
-    start : float
-
-    Returns
-    -------
-    float or ndarray
-        Four standard deviations of each value; 0 where a value is not finite.
-
-    Examples
-    --------
-    >>> noise = evaluation_noise(lambda t: np.float64(1.0) + np.round(1e3 * float(t) % 0.7, 1) * 1e-9, 1e-3)
-    >>> 1e-11 < noise < 1e-8
-    True
-    """
-    return noise_of(table(function, spacing, start))
-
-
 def table(function: Callable[[Any], Any], spacing: float, start: float = 0.0, points: int = _POINTS) -> Any:
-    """The values at nine points, or more, the first axis, from ``start + spacing`` on."""
+    """The values at nine points, or more, the first axis, from ``start + spacing`` on, of a function that is called
+    with longdouble numbers.
+    """
     with np.errstate(all="ignore"):
         step = np.longdouble(spacing)
         return np.array([function(np.longdouble(start) + step * (k + 1)) for k in range(points)], dtype=np.longdouble)
 
 
 def noise_of(values: Any, orders: tuple[int, ...] = _NOISY_ORDERS) -> Any:
-    """:func:`evaluation_noise` of a table of values, from differences of these orders."""
+    """How far the values of a function are off: four standard deviations of each; 0 where one is not finite.
+
+    From the differences of a table so narrow that the function is all but straight over it, so wide that its points are
+    different numbers: the k-th ones of noise of standard deviation s have the variance ``s^2 (2k)! / (k!)^2``, those of
+    a smooth function vanish with ``spacing^k``.
+
+    Examples
+    --------
+    >>> noise = noise_of(table(lambda t: np.float64(1.0) + np.round(1e3 * float(t) % 0.7, 1) * 1e-9, 1e-3))
+    >>> 1e-11 < noise < 1e-8
+    True
+    """
     with np.errstate(all="ignore"):
         largest: Any = 0.0
         differences = values

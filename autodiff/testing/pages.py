@@ -7,24 +7,17 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["Case", "page_html", "page_markdown"]
+from autodiff.files import replacing
+
+__all__ = ["Case", "page_html", "page_markdown", "write_page"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One gradient case that was run.
-
-    Attributes
-    ----------
-    operation, dtype, layout : str
-    order : int
-    outcome : {"passed", "failed", "skipped"}
-    seconds : float
-    node : str
-        pytest's name of the test.
-    message : str
-        Of a failure: the report with its reproducing line.
+    """One gradient case that was run: ``node`` is pytest's name of the test, ``outcome`` "passed", "failed" or
+    "skipped", ``message`` a failure's report with its reproducing line.
     """
 
     operation: str
@@ -44,8 +37,15 @@ def _summary(cases: Sequence[Case], missing: Sequence[str]) -> str:
     return words + (f"; without a case: {', '.join(missing)}" if missing else "")
 
 
+def write_page(target: Path, cases: Sequence[Case], missing: Sequence[str]) -> None:
+    """Write the page, as HTML if the name ends so; ``missing`` names the operations without a case."""
+    page = page_html if target.suffix.lower() in (".html", ".htm") else page_markdown
+    with replacing(target) as file:
+        file.write(page(cases, missing).encode())
+
+
 def page_markdown(cases: Sequence[Case], missing: Sequence[str]) -> str:
-    """The page as Markdown; ``missing`` names the operations without a case.
+    """The page as Markdown.
 
     Examples
     --------

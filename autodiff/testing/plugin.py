@@ -22,9 +22,8 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
-from autodiff.files import replacing
 from autodiff.testing import hooks
-from autodiff.testing.pages import Case, page_html, page_markdown
+from autodiff.testing.pages import Case, write_page
 
 __all__ = ["Collector", "gradcase"]
 
@@ -166,12 +165,11 @@ def _adapted(
     from autodiff.testing import adapters
 
     narrow = [a.astype(dtype) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args]
-    options = {} if order is None else {"order": order}
     check = getattr(adapters, name)
     if name == "check_pair":
-        check(*functions, narrow, **kwargs)
+        check(*functions, narrow)
     else:
-        check(*functions, *narrow, **options, **kwargs)
+        check(*functions, *narrow, order=order, **kwargs)
 
 
 def _run(op: Any, arranged: Sequence[Any], kwargs: dict[str, Any], dtype: str, order: int) -> None:
@@ -237,9 +235,7 @@ class Collector:
         missing = _uncovered({case.operation for case in cases} | self.named, self.config.rootpath)
         target = self.config.getoption("--grad-report")
         if target is not None:
-            page = page_html if target.suffix.lower() in (".html", ".htm") else page_markdown
-            with replacing(target) as file:
-                file.write(page(cases, missing).encode())
+            write_page(target, cases, missing)
         if self.config.getoption("--grad-coverage") and missing:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             reporter = self.config.pluginmanager.get_plugin("terminalreporter")

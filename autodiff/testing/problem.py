@@ -164,20 +164,9 @@ def checked(
 ) -> Report:
     """What every ``check_...`` does: a report that can be run again, a problem, and its comparison.
 
-    Parameters
-    ----------
-    checker : str
-        The public function's name.
-    f, given, kwargs
-        What it was called with.
-    problem : callable
-        Makes the problem from the generator of the cotangents.
-    seed, raises, name, forward, reverse
-        See :func:`run` and :func:`~autodiff.testing.check_gradients`.
-    most : int
-        The highest order that there is.
-    **options
-        What else a script says; ``order`` among them, 1 by default.
+    ``f``, ``given`` and ``kwargs`` are what the public function was called with; ``problem`` makes the problem from the
+    generator of the cotangents; ``most`` is the highest order that there is; ``options`` are what else a script says,
+    ``order`` among them, 1 by default.
     """
     order = options.get("order", 1)
     if order not in range(1, most + 1):
@@ -196,32 +185,28 @@ def run(
     if problems is not None:
         problems.append(problem)
         return report
-    base, leaves = problem.base, problem.leaves
+    base = problem.base
     for note in problem.notes():
         report.note(note)
     bend, hasty = BEND.get(), HASTY.get()
     gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
-    options: dict[str, Any] = {"tries_complex": problem.tries_complex, "widens": problem.widens, "hasty": hasty}
-    options |= {"exact": EXACT.get(), "hides_draws": problem.hides_draws}
+    modes: dict[str, Any] = {"hasty": hasty, "exact": EXACT.get()}
     if order:
         first = problem.terms_of(problem.first)
-        compare(report, problem.terms, gradient, base, leaves, 1, rng, first=first, **options)
+        compare(report, problem, 1, problem.terms, gradient, rng, first=first, **modes)
     if order > 1 and not report.doubts and not (hasty and report.verdict == "fail"):
         weights = [cotangent(b, rng) for b in base]
         terms = lambda arrays: problem.weighted(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
-        options["below"] = problem.terms
-        compare(report, terms, second, base, leaves, 2, rng, **options)
+        compare(report, problem, 2, terms, second, rng, below=problem.terms, **modes)
         if not any(entry.kink for entry in report.entries):
             problem.compare_cotangents(report, weights)
             if order == 3 and report.verdict == "pass":
                 others = [cotangent(b, rng) for b in base]
                 thrice = lambda arrays: _times(problem.second_gradient(arrays, weights), others)
                 third = lambda arrays: problem.third_gradient(arrays, weights, others)
-                options["below"] = lambda arrays: np.concatenate(
-                    [problem.terms(arrays), problem.weighted(arrays, weights)]
-                )
-                compare(report, thrice, third, base, leaves, 3, rng, **options)
+                both = lambda arrays: np.concatenate([problem.terms(arrays), problem.weighted(arrays, weights)])
+                compare(report, problem, 3, thrice, third, rng, below=both, **modes)
     if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
         _compare_forward(problem, report, rng, bool(order))
     if report.verdict == "fail" and bend is None and not hasty:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,8 +32,11 @@ from autodiff.testing.judge import ROUNDING_ULPS, Judge
 from autodiff.testing.kinks import Nearby
 from autodiff.testing.numeric import one_sided, spread
 from autodiff.testing.report import Entry, Leaf, Report
-from autodiff.testing.stability import Settled, Stability
+from autodiff.testing.stability import Stability
 from autodiff.testing.study import EPS, LARGE, Studied, scale, study, widest
+
+if TYPE_CHECKING:
+    from autodiff.testing.problem import Problem
 
 __all__ = ["agreement", "compare", "compare_along"]
 
@@ -77,61 +80,31 @@ def _directions(array: Any, g: Any, rng: np.random.Generator) -> list[tuple[tupl
 
 def compare(
     report: Report,
+    problem: Problem,
+    order: int,
     terms: Terms,
     gradient_at: Callable[[Arrays], Sequence[Any]],
-    base: list[Any],
-    leaves: Sequence[Leaf],
-    order: int,
     rng: np.random.Generator,
     *,
     below: Terms | None = None,
-    tries_complex: bool = False,
-    widens: bool = True,
-    hides_draws: bool = True,
+    first: Any = None,
     hasty: bool = False,
     exact: bool = False,
-    first: Any = None,
 ) -> None:
-    """Enter into ``report`` the comparison of every argument's gradient with differences of the sum of ``terms``.
+    """Enter into ``report`` the comparison of every argument's gradient, or of that of its gradient, with differences
+    of the sum of ``terms``, which take the arrays of all arguments in any precision and gave ``first`` at the point
+    before.
 
-    Parameters
-    ----------
-    report : Report
-    terms : callable
-        Takes the arrays of all arguments in any precision and returns a vector.
-    gradient_at : callable
-        Takes them in float64 and returns the gradients, None where there is none.
-    base : list of ndarray
-        The point.
-    leaves : sequence of Leaf
-        What the arrays are.
-    order : {1, 2, 3}
-    rng : numpy.random.Generator
-    below : callable, optional
-        For higher orders: the function itself, for the third its gradient, too; asked about kinks.
-    tries_complex : bool
-        Whether ``terms`` may be called with complex arrays.
-    widens : bool
-        ... with arrays in longdouble.
-    hides_draws : bool
-        Whether the function may draw from a generator of its own.
-    hasty : bool
-        End at the first entry that fails.
-    exact : bool
-        Compare every entry with the best reference that there is, also what is certain without it.
-    first : ndarray, optional
-        What ``terms`` gave at the point before.
-
-    Raises
-    ------
-    GradientMismatch
-        If a gradient has another shape or dtype than its argument.
+    For higher orders ``below`` is the function itself, for the third its gradient, too; it is asked about kinks.
+    ``hasty`` ends at the first entry that fails; ``exact`` compares every entry with the best reference that there is,
+    also what is certain without it. A gradient of another shape or dtype than its argument is a GradientMismatch.
     """
+    base, leaves = problem.base, problem.leaves
     found = dense(gradient_at(base), base)
     for leaf, g, array in zip(leaves, found, base, strict=True):
         if g.shape != array.shape or g.dtype != array.dtype:
             raise GradientMismatch(_misfit(report, leaf, g, array))
-    reference = study(terms, base, report, tries_complex=tries_complex, widens=widens, first=first)
+    reference = study(terms, base, report, tries_complex=problem.tries_complex, widens=problem.widens, first=first)
     if reference is None:
         return
     reference.trusting = not (exact or reference.unsteady)
@@ -146,7 +119,7 @@ def compare(
     ]
     spots = [((k, index), float(direction[index])) for k, index, direction in plan if index is not None]
     right = judge.groups(leaves, spots, rng)
-    if (hides_draws or len(right) < len(spots)) and reference.random():
+    if (problem.hides_draws or len(right) < len(spots)) and reference.random():
         return
     for k, (leaf, g, array) in enumerate(zip(leaves, found, base, strict=True)):
         doubtful = [way for way in plan if way[0] == k and (k, way[1]) not in right]
@@ -208,7 +181,9 @@ def compare_along(
         return
     reference = Studied(terms, base, precision)
     reference.centre, reference.dense = centre, direction
-    judge = Judge(report, reference, order, [], Settled(), None)
+    # There is no gradient whose rounding might excuse it.
+    still = Stability(lambda arrays: [None] * len(arrays), base)
+    judge = Judge(report, reference, order, [], still, None)
     # The terms of the number compared are not known one by one: their rounding is that of the function's.
     judge.floor = ROUNDING_ULPS * EPS * judge.magnitude
     entry = judge.along(leaf, 0, None, analytic, direction, 1.0)

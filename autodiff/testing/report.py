@@ -79,6 +79,16 @@ class Entry:
         return abs(self.analytic - self.numeric) / float(np.spacing(max(abs(self.analytic), 1e-300)))
 
     @property
+    def relative(self) -> float:
+        """The difference relative to the reference's size, or to a thousandth where that is smaller."""
+        return abs(self.analytic - self.numeric) / max(abs(self.numeric), 1e-3)
+
+    @property
+    def what(self) -> str:
+        """The argument in words."""
+        return self.label or (f"argument {self.argument}" if self.argument >= 0 else "the output's gradient")
+
+    @property
     def excess(self) -> float:
         """The difference in units of what is allowed; infinite where it is not known."""
         gap = abs(self.analytic - self.numeric)
@@ -96,7 +106,7 @@ class Entry:
 
     def __str__(self) -> str:
         place = "along a random direction" if self.index is None else f"at index {self.index}"
-        what = self.label or (f"argument {self.argument}" if self.argument >= 0 else "the output's gradient")
+        what = self.what
         if self.together:
             what = " and ".join(
                 f"{'-' if sign < 0 else ''}argument {argument} at index {index}"
@@ -188,9 +198,7 @@ class Report:
     @property
     def largest_error(self) -> float:
         """The largest difference, relative to the gradient's size."""
-        return max(
-            (abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in self.entries if not e.kink), default=0.0
-        )
+        return max((e.relative for e in self.entries if not e.kink), default=0.0)
 
     @property
     def reproduce(self) -> str:
@@ -228,7 +236,7 @@ class Report:
             (
                 e.verdict,
                 e.order,
-                e.label or (f"argument {e.argument}" if e.argument >= 0 else "the output's gradient"),
+                e.what,
                 "a direction" if e.index is None else e.index,
                 e.analytic,
                 e.numeric,

@@ -14,7 +14,7 @@ from autodiff.testing.arguments import dense
 from autodiff.testing.numeric import noise_of, spread
 from autodiff.testing.study import AWAY, DOUBLE, SPACING
 
-__all__ = ["Settled", "Stability"]
+__all__ = ["Stability"]
 
 Arrays = Sequence[Any]
 
@@ -58,7 +58,7 @@ class Stability:
         return float(np.sum(self._rates[k] * np.abs(direction)))
 
     def noise(self, k: int, direction: Any) -> float:
-        """The derivative's own evaluation noise, as of :func:`~autodiff.testing.numeric.evaluation_noise`.
+        """The derivative's own evaluation noise, as of :func:`~autodiff.testing.numeric.noise_of`.
 
         The largest of several places: at the point itself equal entries or round numbers may cancel to the last digit,
         and nine values of one entry may happen to round alike.
@@ -96,16 +96,3 @@ class Stability:
     def _raise(self, noises: Sequence[Any]) -> None:
         assert self._noises is not None
         self._noises = [np.fmax(old, new) for old, new in zip(self._noises, noises, strict=True)]
-
-
-class Settled:
-    """In the place of :class:`Stability` where there is no gradient to ask."""
-
-    def elsewhere(self, k: int, direction: Any) -> float:
-        return 0.0
-
-    def rate(self, k: int, direction: Any) -> float:
-        return 0.0
-
-    def noise(self, k: int, direction: Any) -> float:
-        return 0.0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
-from autodiff.testing.numeric import complex_step, derivative, evaluation_noise, noise_of, spread, table
+from autodiff.testing.numeric import complex_step, derivative, noise_of, spread, table
 from autodiff.testing.report import Report
 
 __all__ = ["Studied", "UnsteadyError", "bends", "jumps", "noise_near", "precision_of", "scale", "study", "widest"]
@@ -389,7 +389,7 @@ def _noise_of_constant(along: Callable[[Any], Any], centre: Any, precision: Any)
     """
     change = np.max([np.abs(along(np.longdouble(end)) - centre) for end in AWAY], axis=0)
     # Several tables: the points of one may differ by a multiple of what they are rounded to, and so be rounded alike.
-    noise = np.max([evaluation_noise(along, SPACING[precision], end) for end in AWAY], axis=0)
+    noise = np.max([noise_of(table(along, SPACING[precision], end)) for end in AWAY], axis=0)
     constant = (change < 1e-9 * (1 + np.abs(centre))) & (change <= 4 * noise)
     return np.where(constant, noise, 0.0)
 

@@ -241,13 +241,8 @@ def _verify(op: Any, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], or
 
 def _worst(reports: Sequence[Report], order: int, forward: bool = False) -> float | None:
     """The largest relative difference of one order; None if nothing was compared in it."""
-    every = [
-        abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3)
-        for report in reports
-        for e in report.entries
-        if e.order == order and not e.kink and (e.label == TANGENT.label) == forward
-    ]
-    return max(every, default=None)
+    every = [e for report in reports for e in report.entries if e.order == order and not e.kink]
+    return max((e.relative for e in every if (e.label == TANGENT.label) == forward), default=None)
 
 
 def placed(
@@ -348,27 +343,19 @@ def _results(
     return [o._array for o in call.every] + call.pull(call.seeds(np.random.default_rng(seed)))
 
 
+def _both(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int) -> list[tuple[Any, Any]]:
+    """Pairs of what a fused operation and its composed definition give in float64."""
+    fused, truth = (_results(op, args, kwargs, np.float64, seed, as_composed) for as_composed in (False, True))
+    return list(zip(fused, truth, strict=True))
+
+
 def fused_against_composed(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int = 0) -> tuple[float, float]:
-    """Outputs and gradients of a fused operation beside those of its composed definition, in float64.
-
-    Returns
-    -------
-    (relative, ulps)
-        The largest difference, relative to the largest entry of the array it is in, and in units in that entry's last
-        place.
-
-    Raises
-    ------
-    GradientMismatch
-        If they differ by more than rounding.
+    """The largest difference of a fused operation's outputs and gradients from those of its composed definition,
+    relative to the largest entry of the array it is in, and in units in that entry's last place; a GradientMismatch if
+    they differ by more than rounding.
     """
-    pairs = zip(
-        _results(op, args, kwargs, np.float64, seed, False),
-        _results(op, args, kwargs, np.float64, seed, True),
-        strict=True,
-    )
     largest = 0.0
-    for position, (ours, truth) in enumerate(pairs):
+    for position, (ours, truth) in enumerate(_both(op, args, kwargs, seed)):
         if ours.shape != truth.shape or ours.dtype != truth.dtype:
             raise GradientMismatch(
                 f"fused gives {ours.dtype}{list(ours.shape)}, composed {truth.dtype}{list(truth.shape)}"
@@ -386,12 +373,7 @@ def fused_against_composed(op: Any, args: Sequence[Any], kwargs: dict[str, Any],
 
 def ulp_histogram(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int = 0) -> dict[int, int]:
     """How many entries of a fused operation's outputs and gradients are how many units in the last place from the
-    composed ones, in float64.
-
-    Returns
-    -------
-    dict of int to int
-        As :attr:`Verification.ulp_histogram`.
+    composed ones: a :attr:`Verification.ulp_histogram`.
 
     Examples
     --------
@@ -400,12 +382,7 @@ def ulp_histogram(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: in
     (12, 0)
     """
     counts = dict.fromkeys(_EDGES, 0)
-    pairs = zip(
-        _results(op, args, kwargs, np.float64, seed, False),
-        _results(op, args, kwargs, np.float64, seed, True),
-        strict=True,
-    )
-    for ours, truth in pairs:
+    for ours, truth in _both(op, args, kwargs, seed):
         unit = np.spacing(np.maximum(np.abs(truth), float(np.max(np.abs(truth), initial=0.0)) / 1024))
         distance = np.abs(ours - truth) / unit
         for edge, count in zip(

@@ -9,7 +9,7 @@ import autodiff as ad
 from autodiff.core.errors import ArgumentError
 from autodiff.extend import Fused, Primitive
 from autodiff.testing import check_gradients, check_pair, verify
-from autodiff.testing.numeric import complex_step, derivative, evaluation_noise
+from autodiff.testing.numeric import complex_step, derivative, noise_of, table
 from nn import functional as F
 
 
@@ -81,9 +81,9 @@ def test_ties_are_recognised_although_complex_numbers_are_ordered():
 
 def test_noise_is_measured():
     rng = np.random.default_rng(3)
-    found = [evaluation_noise(lambda t: np.sin(t) + 1e-9 * rng.standard_normal(), 1e-12) for _ in range(20)]
+    found = [noise_of(table(lambda t: np.sin(t) + 1e-9 * rng.standard_normal(), 1e-12)) for _ in range(20)]
     assert 1e-9 < np.median(found) < 2e-8
-    assert evaluation_noise(lambda t: np.sin(np.longdouble(1) + t), 1e-15) < 1e-17
+    assert noise_of(table(lambda t: np.sin(np.longdouble(1) + t), 1e-15)) < 1e-17
 
 
 def test_noise_enters_the_error_of_a_derivative():
