@@ -137,11 +137,6 @@ class Arguments:
         return args, kwargs
 
     @property
-    def bare(self) -> bool:
-        """Whether the arguments are the leaves themselves, real arrays in their order."""
-        return self._plain and not self._kwargs and all(type(a) is _Spot for a in self._args)
-
-    @property
     def _plain(self) -> bool:
         """Whether the leaves are handed on as the real arrays that they are."""
         return not self.narrow and all(dtype.kind == "f" for dtype in self.dtypes)

@@ -184,11 +184,13 @@ class Judge:
             found = self.certain(analytic, direction, least) if largest else self._still(direction)
             if found is not None:
                 right |= {spots[i][0] for i in group}
-                allowed = CERTAIN[self.reference.precision] * least
-                for k in (k for k, d in enumerate(direction) if d is not None):
-                    self.report.entries.append(
-                        self._entry(leaves[k], None, analytic, found, allowed, "pass", False, self.reference.method)
-                    )
+                numbers = (analytic, found.value, found.error, CERTAIN[self.reference.precision] * least)
+                method = self.reference.method
+                self.report.entries += [
+                    Entry(self.order, leaf.place, None, *numbers, "pass", method=method, label=leaf.label)
+                    for leaf, d in zip(leaves, direction, strict=True)
+                    if d is not None
+                ]
         return right
 
     def _still(self, direction: Sequence[Any]) -> Numeric | None:
@@ -291,19 +293,6 @@ class Judge:
             verdict = "inconclusive"
         if verdict == "pass" and not kink and found.error > CONCLUSIVE * max(abs(analytic), found.size) > 0:
             self.rough += 1
-        return self._entry(leaf, index, analytic, found, tolerance, verdict, kink, method)
-
-    def _entry(
-        self,
-        leaf: Leaf,
-        index: Any,
-        analytic: float,
-        found: Numeric,
-        tolerance: float,
-        verdict: str,
-        kink: bool,
-        method: str,
-    ) -> Entry:
         numbers = (analytic, found.value, found.error, tolerance)
         return Entry(self.order, leaf.place, index, *numbers, verdict, kink, method, label=leaf.label)
 

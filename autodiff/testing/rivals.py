@@ -45,25 +45,14 @@ _ALIKE = {
     "log": ("torch.log", "jnp.log"), "cosh": ("torch.cosh", "jnp.cosh"), "exp2": ("torch.exp2", "jnp.exp2"),
 }  # fmt: skip
 _POINTS = (
-    1e-12,
-    1e-8,
-    1e-5,
-    0.3,
-    0.99,
-    5.0,
-    18.0,
-    40.0,
-    300.0,
-    1e5,
-    1e8,
-    1e60,
-    1e100,
-    1e160,
-    -1e-8,
-    -5.0,
-    -18.0,
-    -40.0,
-)
+    1e-12, 1e-8, 1e-5, 0.3, 0.99, 5.0, 18.0, 40.0, 300.0, 1e5, 1e8, 1e60, 1e100, 1e160, -1e-8, -5.0, -18.0, -40.0,
+)  # fmt: skip
+#: Which of them an operation gets, by the numbers that it takes.
+_TRIED = {
+    "positive": (0, np.inf), "unit": (-1, 1), "share": (0, 1), "above 1": (1, np.inf), "above -1": (-1, np.inf),
+    "angle": (-1e4, 1e4), "exponent": (-300, 300), "bessel": (-300, 300), "normal": (-20, 20), "below 20": (-18, 18),
+    "positive normal": (-1e5, 1e5),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,6 +74,14 @@ def _error(found: Any, truth: Any) -> float:
     return float(np.max(np.abs(found - truth)) / np.max(np.abs(truth)))
 
 
+def _tried(truth: Any, derivative: Callable[..., Any], *args: Any) -> float | None:
+    """The error of a derivative; None where a library says that it has none."""
+    try:
+        return _error(np.asarray(derivative(*args)), truth)
+    except Exception:
+        return None
+
+
 def _libraries() -> tuple[Any, Any]:
     torch, jax = require("torch"), require("jax")
     jax.config.update("jax_enable_x64", True)
@@ -103,20 +100,14 @@ def _nested(first: Callable[..., Any], order: int) -> Callable[[Callable[..., An
 def _of_one_number() -> Iterator[Case]:
     torch, jax = _libraries()
     names = {"torch": torch, "jax": jax, "jnp": jax.numpy}
+
+    def slope(first: Callable[..., Any], order: int, expression: str, at: Any) -> Any:
+        return _nested(first, order)(eval(expression, names))(at)
+
     for name, (theirs, others) in _ALIKE.items():
         if name not in registry:
             continue
-        limits = {
-            "positive": (0, np.inf),
-            "unit": (-1, 1),
-            "share": (0, 1),
-            "above 1": (1, np.inf),
-            "above -1": (-1, np.inf),
-        }
-        bounds = {"angle": 1e4, "exponent": 300, "bessel": 300, "normal": 20, "below 20": 18, "positive normal": 1e5}
-        low, high = limits.get(
-            TRUTHS[name][1], (-bounds.get(TRUTHS[name][1], np.inf), bounds.get(TRUTHS[name][1], np.inf))
-        )
+        low, high = _TRIED.get(TRUTHS[name][1], (-np.inf, np.inf))
         for order in (1, 2, 3):
             worst: Case | None = None
             for x in _POINTS:
@@ -125,19 +116,13 @@ def _of_one_number() -> Iterator[Case]:
                 truth = float(derivative(name, order, x))
                 if truth == 0 or not np.isfinite(truth) or abs(truth) < 1e-300:
                     continue
-                errors = [_error(_nested(grad, order)(registry[name].function)(x), truth)]
-                for first, expression, number in (
-                    (torch.func.grad, theirs, torch.tensor(x, dtype=torch.float64)),
-                    (jax.grad, others, x),
-                ):
-                    if not expression:
-                        errors.append(None)  # type: ignore[arg-type]
-                        continue
-                    try:
-                        errors.append(_error(_nested(first, order)(eval(expression, names))(number), truth))
-                    except Exception:
-                        errors.append(None)  # type: ignore[arg-type]  # it says that it has no such derivative
-                case = Case(f"{name}{chr(39) * order}", f"{x:g}", truth, *errors)
+                ours = _error(_nested(grad, order)(registry[name].function)(x), truth)
+                number = torch.tensor(x, dtype=torch.float64)
+                errors = (
+                    _tried(truth, slope, first, order, expression, at) if expression else None
+                    for first, expression, at in ((torch.func.grad, theirs, number), (jax.grad, others, x))
+                )
+                case = Case(f"{name}{chr(39) * order}", f"{x:g}", truth, ours, *errors)
                 if worst is None or max(case.torch or 0, case.jax or 0) > max(worst.torch or 0, worst.jax or 0):
                     worst = case
             if worst is not None:
@@ -211,10 +196,7 @@ def _of_arrays() -> Iterator[Case]:
             if order == 2:
                 inner = first(f)
                 slope = first(partial(_along, inner, make(along), total))
-            try:
-                errors.append(_error(np.asarray(slope(make(x))), truth))
-            except Exception:
-                errors.append(None)
+            errors.append(_tried(truth, slope, make(x)))
         yield Case(what, point, float(np.max(np.abs(truth))), *errors)
 
 

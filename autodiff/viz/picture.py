@@ -20,15 +20,18 @@ from autodiff.viz.html import asset, to_html
 from autodiff.viz.paper import to_paper
 from autodiff.viz.recording import Part, kinds_of, module_kinds, names_of, run
 from autodiff.viz.snapshot import Shown, snapshot
-from autodiff.viz.svg import to_svg
+from autodiff.viz.svg import THEMES, to_svg
 from autodiff.viz.text import to_text
 from autodiff.viz.view import GraphView
 
 __all__ = ["Graph", "draw"]
 
-_DIRECTIONS = ("forward", "backward", "both")
-_LEVELS = ("operations", "modules")
-_RANKDIRS = ("TB", "LR", "BT", "RL")
+_CHOICES = {
+    "direction": ("forward", "backward", "both"),
+    "level": ("operations", "modules"),
+    "rankdir": ("TB", "LR", "BT", "RL"),
+    "theme": THEMES,
+}
 #: Of a larger graph the page holds one level of view.
 _TURNED = 5000
 _SUFFIXES = (".dot", ".html", ".pdf", ".png", ".svg", ".txt")
@@ -100,13 +103,7 @@ class Graph:
         if suffix in (".pdf", ".png"):
             data = to_paper(self.view, suffix[1:], rankdir=self.rankdir, theme=self.theme)
         else:
-            text = {
-                ".svg": lambda: self.svg,
-                ".html": lambda: self.html,
-                ".dot": lambda: self.dot,
-                ".txt": lambda: str(self),
-            }[suffix]()
-            data = text.encode()
+            data = (str(self) if suffix == ".txt" else getattr(self, suffix[1:])).encode()
         with replacing(target) as file:
             file.write(data)
         return target
@@ -237,14 +234,12 @@ def draw(
     %1  b           scalar float64  = 3  ∂ 2  parameter
     %2  ×(%0, %1)   scalar float64  = 6  ∂ 1
     """
-    if rankdir not in _RANKDIRS:
-        raise ArgumentError(f"draw: rankdir must be one of {_RANKDIRS}, got {rankdir!r}")
-    if level not in _LEVELS:
-        raise ArgumentError(f"draw: level must be one of {_LEVELS}, got {level!r}")
+    given = {"rankdir": rankdir, "level": level, "direction": direction, "theme": theme}
+    for name, value in given.items():
+        if value not in _CHOICES[name]:
+            raise ArgumentError(f"draw: {name} must be one of {_CHOICES[name]}, got {value!r}")
     if level == "modules" and fold is False:
         raise ArgumentError('draw: level="modules" closes modules, which fold=False forbids; leave fold out')
-    if direction not in _DIRECTIONS:
-        raise ArgumentError(f"draw: direction must be one of {_DIRECTIONS}, got {direction!r}")
     if isinstance(fold, int) and not isinstance(fold, bool) and fold < 1:
         raise ArgumentError(f"draw: fold must be True, False or the number of boxes to show, at least 1; got {fold}")
     if history is not None:

@@ -804,36 +804,21 @@ def _measured(view: GraphView, profile: bool) -> GraphView:
             f"{time_text(seconds)} ({seconds / total:.0%}), {_memory(nbytes or 0)}" if total else time_text(seconds),
         )
 
-    counts: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    nbytes: dict[str, int] = {}
-    alerts: dict[str, str] = {}
+    inside: dict[str, list[NodeView]] = {cluster.id: [] for cluster in view.clusters}
+    around = view.around()
     for node in view.nodes:
-        if node.cluster is not None:
-            counts[node.cluster] = counts.get(node.cluster, 0) + (node.kind in ("op", "fused"))
-            seconds[node.cluster] = seconds.get(node.cluster, 0.0) + (node.seconds or 0.0)
-            nbytes[node.cluster] = nbytes.get(node.cluster, 0) + (node.nbytes or 0)
-            if node.alert:
-                alerts.setdefault(node.cluster, node.alert)
-    for cluster in reversed(view.clusters):
-        if cluster.parent is not None:
-            counts[cluster.parent] = counts.get(cluster.parent, 0) + counts.get(cluster.id, 0)
-            seconds[cluster.parent] = seconds.get(cluster.parent, 0.0) + seconds.get(cluster.id, 0.0)
-            nbytes[cluster.parent] = nbytes.get(cluster.parent, 0) + nbytes.get(cluster.id, 0)
-            if cluster.id in alerts:
-                alerts.setdefault(cluster.parent, alerts[cluster.id])
+        for cluster_id in around[node.cluster]:
+            inside[cluster_id].append(node)
     said = _architecture(view)
     clusters = []
     for cluster in view.clusters:
-        rows = row(seconds.get(cluster.id, 0.0), nbytes.get(cluster.id, 0)) if profile else ()
-        count = counts.get(cluster.id, 0)
+        held = inside[cluster.id]
+        rows = row(sum(n.seconds or 0.0 for n in held), sum(n.nbytes or 0 for n in held)) if profile else ()
+        count = sum(n.kind in ("op", "fused") for n in held)
+        alert = cluster.alert or next((n.alert for n in held if n.alert), "")
         if cluster.kind == "module" and not profile:
             rows = (*said.get(cluster.id, ()), f"{count} operation{'s' if count != 1 else ''}")
-        clusters.append(
-            replace(
-                cluster, count=count, rows=(*cluster.rows, *rows), alert=cluster.alert or alerts.get(cluster.id, "")
-            )
-        )
+        clusters.append(replace(cluster, count=count, rows=(*cluster.rows, *rows), alert=alert))
     nodes = view.nodes
     if profile:
         nodes = tuple(

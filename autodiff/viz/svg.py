@@ -57,7 +57,7 @@ def render(dot: str, format: str) -> bytes:
 # --- drawing ----------------------------------------------------------------------------------------------------
 
 
-_THEMES = ("auto", "light", "dark")
+THEMES = ("auto", "light", "dark")
 
 
 def variables() -> tuple[str, str]:
@@ -84,8 +84,8 @@ def style_sheet(theme: str = "auto") -> str:
     >>> ".autodiff-graph" in style_sheet("light")
     True
     """
-    if theme not in _THEMES:
-        raise ArgumentError(f"theme must be one of {', '.join(_THEMES)}; got {theme!r}")
+    if theme not in THEMES:
+        raise ArgumentError(f"theme must be one of {', '.join(THEMES)}; got {theme!r}")
     light, dark = variables()
     if theme == "dark":
         light = dark

@@ -264,7 +264,7 @@ def test_every_rule_is_readable_and_none_is_source_code_gone_wrong():
         (lambda: draw(lambda x: 3.0, 1.0), "no Tensor"),
         (lambda: draw(ad.tensor(1.0), 2.0), "callable"),
         (lambda: draw(ad.tensor(1.0), fold=0), "fold"),
-        (lambda: draw(ad.tensor(1.0), theme="blue").svg, "theme"),
+        (lambda: draw(ad.tensor(1.0), theme="blue"), "theme"),
     ],
 )
 def test_misuse_is_named(call, message):

@@ -144,13 +144,8 @@ class _Torch(Problem):
         def tensor(value: Any) -> Any:
             return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
-        if self.arguments.bare and not self.parameters:
-            # The common case without its detours: a check calls f many times.
-            args, kwargs = [wrap(array, 0) for array in arrays], {}  # type: ignore[var-annotated]
-        else:
-            args, kwargs = self.arguments.call(arrays[:count], wrap)
-            args = [tensor(a) for a in args]
-            kwargs = {key: tensor(a) for key, a in kwargs.items()}
+        args, kwargs = self.arguments.call(arrays[:count], wrap)
+        args, kwargs = [tensor(a) for a in args], {key: tensor(a) for key, a in kwargs.items()}
         if self.module is None:
             result = self.f(*args, **kwargs)
         else:
@@ -165,11 +160,8 @@ class _Torch(Problem):
         return [o for o in outs if o.is_floating_point() or o.is_complex()], leaves
 
     def outputs(self, arrays: Arrays) -> list[Any]:
-        if not self.stops.held:
+        with self._moved():
             outs = self._run(arrays, False)[0]
-        else:
-            with self._moved():
-                outs = self._run(arrays, False)[0]
         return [
             o.numpy() if o.dtype is self.torch.float64 and not o.requires_grad else o.detach().resolve_conj().numpy()
             for o in outs
