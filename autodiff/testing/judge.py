@@ -19,7 +19,7 @@ from autodiff.testing.report import Entry, Leaf, Report
 from autodiff.testing.stability import Stability
 from autodiff.testing.study import DOUBLE, EPS, LONG, STEPS, Studied, bends, jumps, scale
 
-__all__ = ["ROUNDING_ULPS", "Judge"]
+__all__ = ["ROUNDING_ULPS", "Judge", "Way"]
 
 #: A gradient may differ from the reference by ten times the reference's own error, plus this many units in the last
 #: place of the terms that make the entry.
@@ -74,6 +74,21 @@ class Numeric:
         """Of a direction so many times as long."""
         value, error, size, change = (length * part for part in (self.value, self.error, self.size, self.change))
         return replace(self, value=value, error=error, size=size, change=change, small=length * self.small)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A derivative under test: the direction, what the gradient says of it, and the largest of its entries."""
+
+    analytic: float
+    direction: Sequence[Any]
+    length: float = 1.0
+
+    @functools.cached_property
+    def natural(self) -> Way:
+        """The same of steps that do not shrink with the entry."""
+        shares = [None if d is None else d / self.length for d in self.direction]
+        return Way(self.analytic / self.length, shares)
 
 
 class Judge:
@@ -207,7 +222,7 @@ class Judge:
         full = [direction if j == k else None for j in range(len(self.reference.base))]
         length = 1.0 if index is None else float(direction[index])
         analytic = float(np.sum(g * direction)) if index is None else float(g[index]) * length
-        entry = self.along(leaf, k, index, analytic, full, float(np.max(np.abs(direction))), whole)
+        entry = self.along(leaf, k, index, Way(analytic, full, float(np.max(np.abs(direction)))), whole)
         if index is not None:
             entry = entry.over(length)
             if entry.kink:
@@ -224,22 +239,14 @@ class Judge:
             change = sum(float(np.sum(np.abs(along(sign * 2.0**-6) - reference.centre))) for sign in (1, -1))
         return change <= 16 * float(np.sum(reference.noise))
 
-    def along(
-        self,
-        leaf: Leaf,
-        k: int,
-        index: Any,
-        analytic: float,
-        direction: Sequence[Any],
-        length: float,
-        whole: bool = True,
-    ) -> Entry:
+    def along(self, leaf: Leaf, k: int, index: Any, way: Way, whole: bool = True) -> Entry:
         """One derivative judged; ``whole`` if its entries have not been looked at in groups."""
-        found, verdict, kink, method = self._compared(analytic, direction, length, whole)
-        if verdict == "pass" and found.flat and found.error > 0 and length < 1 and self._rises(direction, length):
+        analytic = way.analytic
+        found, verdict, kink, method = self._compared(way, whole)
+        if verdict == "pass" and found.flat and found.error > 0 and way.length < 1 and self._rises(way):
             verdict = "inconclusive"
         tolerance = self._tolerance(analytic, found)
-        rounded = 16 * EPS * self.magnitude * min(1.0, length)
+        rounded = 16 * EPS * self.magnitude * min(1.0, way.length)
         if verdict == "fail" and found.flat and found.error == 0 and abs(analytic) <= rounded:
             # What nothing moves has a gradient of zero, which may come out as a rounding of the values.
             tolerance, verdict = rounded, "pass"
@@ -254,7 +261,7 @@ class Judge:
             )
         )
         if beyond and not kink and math.isfinite(analytic):
-            tolerance, verdict = self._excused(k, analytic, found, direction, length, tolerance, verdict)
+            tolerance, verdict = self._excused(k, way, found, tolerance, verdict)
         if (
             verdict == "fail"
             and not kink
@@ -273,11 +280,7 @@ class Judge:
             verdict == "fail"
             and not kink
             and self.order == 1
-            and (
-                self._stairs(analytic, direction)
-                if found.value == 0
-                else analytic and self._afar(analytic, found, direction)
-            )
+            and (self._stairs(way) if found.value == 0 else analytic and self._afar(way, found))
         ):
             verdict = "inconclusive"
             self.report.note(
@@ -285,9 +288,9 @@ class Judge:
                 " another one around the point; what passes gradients through such steps says so by constant(...) or"
                 " .detach()"
             )
-        if verdict == "fail" and self.order == 1 and analytic == 0 and k >= 0 and direction[k] is not None:
+        if verdict == "fail" and self.order == 1 and analytic == 0 and k >= 0 and way.direction[k] is not None:
             # In a tail, 1 - out^2 is 0 once it is less than its own rounding.
-            if abs(found.value) <= 4 * EPS * self.stability.elsewhere(k, direction[k]):
+            if abs(found.value) <= 4 * EPS * self.stability.elsewhere(k, way.direction[k]):
                 verdict = "inconclusive"
         if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
             verdict = "inconclusive"
@@ -296,19 +299,21 @@ class Judge:
         numbers = (analytic, found.value, found.error, tolerance)
         return Entry(self.order, leaf.place, index, *numbers, verdict, kink, method, label=leaf.label)
 
-    def _stairs(self, analytic: float, direction: Sequence[Any]) -> bool:
+    def _stairs(self, way: Way) -> bool:
         """Whether the values, flat around the point, rise from afar in many steps, and as steeply as the gradient."""
         with np.errstate(all="ignore"):
-            values = np.sum(table(self.reference.along(direction), 1 / 128, -65 / 128, 129).reshape(129, -1), axis=1)
+            values = np.sum(
+                table(self.reference.along(way.direction), 1 / 128, -65 / 128, 129).reshape(129, -1), axis=1
+            )
         slopes = [float(values[-1 - k] - values[k]) / (1 - k / 64) for k in (0, 32)]
         levels = len(np.unique(values))
-        return 5 <= levels <= 100 and all(abs(slope - analytic) <= 0.3 * abs(analytic) for slope in slopes)
+        return 5 <= levels <= 100 and all(abs(slope - way.analytic) <= 0.3 * abs(way.analytic) for slope in slopes)
 
-    def _afar(self, analytic: float, found: Numeric, direction: Sequence[Any]) -> bool:
+    def _afar(self, way: Way, found: Numeric) -> bool:
         """Whether the values rise as the gradient says over wider steps, to both sides, and not around the point: no
         kink nearby explains it, but a table does, or a step of a part, as of 1 + tanh(x) far from zero.
         """
-        along = self.reference.along(direction)
+        along, analytic = self.reference.along(way.direction), way.analytic
         near = 0.25 * abs(found.value - analytic)
         with np.errstate(all="ignore"):
             centre = self.reference.centre
@@ -329,21 +334,12 @@ class Judge:
         size = abs(analytic) if math.isfinite(analytic) else 0.0
         return 10 * found.error + ROUNDING_ULPS * EPS * max(size, found.size) + self.floor
 
-    def _excused(
-        self,
-        k: int,
-        analytic: float,
-        found: Numeric,
-        direction: Sequence[Any],
-        length: float,
-        tolerance: float,
-        verdict: str,
-    ) -> tuple[float, str]:
+    def _excused(self, k: int, way: Way, found: Numeric, tolerance: float, verdict: str) -> tuple[float, str]:
         """What the gradient's inputs' rounding and its own noise may do to it, as measured, and at most what rounding
         does to the largest entries.
         """
-        gap, own = abs(analytic - found.value), direction[k]
-        size = max(self.size * length, abs(analytic), self.magnitude)
+        analytic, own = way.analytic, way.direction[k]
+        gap, size = abs(analytic - found.value), max(self.size * way.length, abs(analytic), self.magnitude)
         if own is not None and self.order == 1:
             size = max(size, self.stability.elsewhere(k, own))
         if own is None or not gap <= 0.1 * max(size, abs(found.value)):
@@ -360,7 +356,7 @@ class Judge:
         # Right to within its own noise, which is more than rounding explains: an unstable formula, or a wrong one.
         return tolerance, "inconclusive" if gap <= SLOPPY * size and gap <= noise else verdict
 
-    def _decide(self, analytic: float, found: Numeric, length: float) -> str:
+    def _decide(self, analytic: float, found: Numeric) -> str:
         """The verdict on a derivative without a kink."""
         if math.isnan(found.value) or not math.isfinite(found.error):
             return "inconclusive"
@@ -382,16 +378,14 @@ class Judge:
         )
         return "pass" if zero else "inconclusive"
 
-    def _compared(
-        self, analytic: float, direction: Sequence[Any], length: float, whole: bool
-    ) -> tuple[Numeric, str, bool, str]:
+    def _compared(self, way: Way, whole: bool) -> tuple[Numeric, str, bool, str]:
         """The reference, the verdict on it, whether there is a kink, and how the reference was taken."""
-        reference, along = self.reference, self.reference.along(direction)
+        reference, analytic, length = self.reference, way.analytic, way.length
         if whole and not reference.measured:
-            agreed_at_once = self.certain(analytic, direction)
+            agreed_at_once = self.certain(analytic, way.direction)
             if agreed_at_once is not None:
                 return agreed_at_once, "pass", False, reference.method
-        stepped, small = self._stepped(along, length) if reference.stepped else (None, 0.0)
+        stepped, small = self._stepped(way) if reference.stepped else (None, 0.0)
         if (
             reference.analytic
             and stepped is not None
@@ -399,41 +393,36 @@ class Judge:
         ):
             return stepped, "pass", False, "complex step"
         with np.errstate(all="ignore"):
-            quick, moved, bent = self._quick(analytic, along, length)
-        agreed = quick is not None and not bent and self._decide(analytic, quick, length) == "pass"
+            quick, moved, bent = self._quick(way)
+        agreed = quick is not None and not bent and self._decide(analytic, quick) == "pass"
         if quick is not None and agreed:
             bound = float(np.sum(np.where(moved, 0.0, reference.noise))) / _QUICK
             # In a long vector, a share of one entry that all others together may hide.
             certain = bound <= (1e-9 if reference.blocks is None else 1e-7) * max(abs(analytic), quick.size)
             if certain and not self._objects(analytic, quick, stepped, False):
                 return quick, "pass", False, reference.method
-        hidden, constant = self._hidden(direction, along, moved)
+        hidden, constant = self._hidden(way.direction, moved)
         if quick is not None and agreed:
             quick = replace(quick, error=quick.error + hidden)
-            if self._decide(analytic, quick, length) == "pass" and not self._objects(
-                analytic, quick, stepped, constant
-            ):
+            if self._decide(analytic, quick) == "pass" and not self._objects(analytic, quick, stepped, constant):
                 return quick, "pass", False, reference.method
         if quick is not None and not bent and length < 1:
             # Steps that do not shrink with the entry may resolve what the others only do not contradict.
-            longer = reference.along([None if d is None else d / length for d in direction])
             with np.errstate(all="ignore"):
-                wider, _, curved = self._quick(analytic / length, longer, 1.0)
+                wider, _, curved = self._quick(way.natural)
             if wider is not None and not curved:
                 wider = wider.times(length)
-                if self._decide(analytic, wider, length) == "pass" and not self._objects(
-                    analytic, wider, stepped, constant
-                ):
+                if self._decide(analytic, wider) == "pass" and not self._objects(analytic, wider, stepped, constant):
                     return wider, "pass", False, reference.method
         with np.errstate(all="ignore"):
-            found, verdict, kink = self._slow(analytic, along, direction, moved, hidden, length)
+            found, verdict, kink = self._slow(way, moved, hidden)
         if not kink and verdict == "inconclusive" and constant and abs(analytic - found.value) <= 10 * found.error:
             # It stays the same, but for its noise, wherever it is moved to; unless the noise is all that there is.
             if np.sum(reference.noise) <= 1e-6 * max(reference.magnitude, self.longest):
                 verdict = "pass"
         if verdict == "inconclusive" and not kink and length < 1 and math.isfinite(analytic):
-            wider = self._wider(direction, found, moved, hidden, length)
-            if wider is not None and self._decide(analytic, wider, length) == "pass":
+            wider = self._wider(way, found, moved, hidden)
+            if wider is not None and self._decide(analytic, wider) == "pass":
                 found, verdict = wider, "pass"
         if not kink and stepped is not None and math.isfinite(analytic):
             agrees = abs(stepped.value - found.value) <= 10 * found.error
@@ -467,23 +456,23 @@ class Judge:
         sizes = np.fmax(sizes, np.abs(self.reference.centre))
         return 64 * EPS * float(np.sum(np.where(moved, sizes, 0.0))) + 4 * EPS * self.magnitude
 
-    def _stepped(self, along: Callable[[Any], Any], length: float) -> tuple[Numeric | None, float]:
+    def _stepped(self, way: Way) -> tuple[Numeric | None, float]:
         with np.errstate(all="ignore"), contextlib.suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            values = complex_step(along)
+            values = complex_step(self.reference.along(way.direction))
             value, size = float(np.sum(values)), float(np.sum(np.abs(values)))
             if math.isfinite(size):
-                return Numeric(value, 4 * EPS * size, size), self._small(values != 0, length)
+                return Numeric(value, 4 * EPS * size, size), self._small(values != 0, way.length)
         return None, 0.0
 
     def _near(self, analytic: float, found: Numeric) -> bool:
         return abs(analytic - found.value) <= ROUNDING_ULPS * EPS * max(abs(analytic), found.size)
 
-    def _quick(self, analytic: float, along: Callable[[Any], Any], length: float) -> tuple[Numeric | None, Any, bool]:
+    def _quick(self, way: Way) -> tuple[Numeric | None, Any, bool]:
         """Two or three central differences, extrapolated: enough where the gradient agrees with them to the noise, None
         otherwise; which terms change at all; and whether some seem to have a kink.
         """
-        reference = self.reference
+        reference, along = self.reference, self.reference.along(way.direction)
         h = _QUICK if reference.precision == DOUBLE else np.longdouble(_QUICK)
         centre = reference.centre
         right, left = along(h), along(-h)
@@ -500,8 +489,8 @@ class Judge:
             better = estimate if older is None else estimate + (estimate - older) / 15
             value, size = float(np.sum(better)), float(np.sum(np.abs(better)))
             doubt = 2 * float(np.sum(noise)) / float(h)
-            gap = abs(analytic - value)
-            if gap <= 10 * doubt + ROUNDING_ULPS * EPS * max(abs(analytic), size):
+            gap = abs(way.analytic - value)
+            if gap <= 10 * doubt + ROUNDING_ULPS * EPS * max(abs(way.analytic), size):
                 allowed = float(h) * 0.02 * np.fmax(np.abs(better), 1e-3 * size)
                 bend = right - 2 * centre + left
                 bent = bool(np.any(np.abs(bend) > allowed + 4 * reference.noise))
@@ -511,11 +500,11 @@ class Judge:
                     kink = np.abs(256 * inner - bend) / 15
                     bent = bool(np.any(kink > allowed + 4 * 17 * reference.noise))
                 error = max(doubt, min(gap, 1e-12 * size))
-                return Numeric(value, error, size, change, not moved.any(), self._small(moved, length)), moved, bent
+                return Numeric(value, error, size, change, not moved.any(), self._small(moved, way.length)), moved, bent
             far, older = near, estimate
         return None, moved, False
 
-    def _hidden(self, direction: Sequence[Any], along: Callable[[Any], Any], moved: Any) -> tuple[float, bool]:
+    def _hidden(self, direction: Sequence[Any], moved: Any) -> tuple[float, bool]:
         """What the terms that do not change over a step may hide, each below its last digit; and whether all terms stay
         the same but for their noise wherever the point is moved to.
 
@@ -548,17 +537,9 @@ class Judge:
                 return change
         return np.full(np.shape(self.reference.centre), math.inf)
 
-    def _slow(
-        self,
-        analytic: float,
-        along: Callable[[Any], Any],
-        direction: Sequence[Any],
-        moved: Any,
-        hidden: float,
-        length: float,
-    ) -> tuple[Numeric, str, bool]:
+    def _slow(self, way: Way, moved: Any, hidden: float) -> tuple[Numeric, str, bool]:
         """Extrapolated differences from smaller and smaller steps, then one-sided ones."""
-        reference = self.reference
+        reference, analytic, along = self.reference, way.analytic, self.reference.along(way.direction)
         steps, centre = reference.steps, reference.centre
         # A kink stands on one side; and what rounds alike at one spacing, as slopes of whole units do, does not at
         # another.
@@ -592,9 +573,9 @@ class Judge:
             # Two estimates that exclude each other have a kink or a pole between their steps, and the nearer one tells.
             closer = (numeric.error < best.error) | (_exclude(numeric, best) & np.isfinite(numeric.error))
             best = Derivative(np.where(closer, numeric.value, best.value), np.where(closer, numeric.error, best.error))
-            found = self._sum(best, hidden, change, moved, self._small(moved, length))
-            decided = self._decide(analytic, found, length)
-            if decided == "fail" and step == steps[1] and self._smooth(analytic, along, previous, numeric, found):
+            found = self._sum(best, hidden, change, moved, self._small(moved, way.length))
+            decided = self._decide(analytic, found)
+            if decided == "fail" and step == steps[1] and self._smooth(way, previous, numeric, found):
                 return found, "fail", False
             if decided == "pass":
                 sizes = np.fmax(np.abs(best.value), 1e-3 * found.size)
@@ -605,11 +586,9 @@ class Judge:
                 break
         if not agreed and self._unresolved(along, steps, noise):
             return found, "inconclusive", False
-        return self._at_a_kink(analytic, direction, noise, best, numeric, previous, found, agreed, length)
+        return self._at_a_kink(way, noise, best, numeric, previous, found, agreed)
 
-    def _smooth(
-        self, analytic: float, along: Callable[[Any], Any], far: Derivative, near: Derivative, found: Numeric
-    ) -> bool:
+    def _smooth(self, way: Way, far: Derivative, near: Derivative, found: Numeric) -> bool:
         """Whether two steps agree in all digits that count, and no kink, however small beside the slope, explains the
         gradient: then no smaller steps say more.
         """
@@ -617,20 +596,18 @@ class Judge:
         if self.reference.plateaus or not error <= 1e-6 * abs(found.value) or np.any(_exclude(far, near)):
             return False
         # The step's jump of the slope is a kink's, and the curvature times the step: two steps tell them apart.
-        h = np.longdouble(self.reference.steps[1])
+        along, h = self.reference.along(way.direction), np.longdouble(self.reference.steps[1])
         wide, half = ((along(t) - 2 * self.reference.centre + along(-t)) / t for t in (h, h / 2))
         jump = float(np.sum(np.abs(2 * half - wide)))
-        return jump <= abs(analytic - found.value) and (
+        return jump <= abs(way.analytic - found.value) and (
             self.nearby is None or self.order > 1 or self.nearby.settled(self.gradient)
         )
 
-    def _wider(
-        self, direction: Sequence[Any], found: Numeric, moved: Any, hidden: float, length: float
-    ) -> Numeric | None:
+    def _wider(self, way: Way, found: Numeric, moved: Any, hidden: float) -> Numeric | None:
         """The derivative from steps that do not shrink with the entry, where a smooth function allows them; None where
         two of them, or the smaller ones, contradict.
         """
-        along = self.reference.along([None if d is None else d / length for d in direction])
+        along, length = self.reference.along(way.natural.direction), way.length
         noise, centre = self.reference.noise, self.reference.centre
         with np.errstate(all="ignore"):
             far, near = (derivative(along, step, noise) for step in (2.0**-6, 2.0**-9))
@@ -647,9 +624,9 @@ class Judge:
             wider = self._sum(best, hidden, change, moved, self._small(moved, length))
             return wider if abs(wider.value - found.value) <= 10 * (wider.error + found.error) else None
 
-    def _rises(self, direction: Sequence[Any], length: float) -> bool:
+    def _rises(self, way: Way) -> bool:
         """Whether what does not move over shares of a small entry rises smoothly over steps of natural size."""
-        along = self.reference.along([None if d is None else d / length for d in direction])
+        along = self.reference.along(way.natural.direction)
         centre, noise = self.reference.centre, self.reference.noise
         slopes, bends = [], []
         with np.errstate(all="ignore"):
@@ -679,17 +656,16 @@ class Judge:
 
     def _at_a_kink(
         self,
-        analytic: float,
-        direction: Sequence[Any],
+        way: Way,
         noise: Any,
         best: Derivative,
         numeric: Derivative,
         previous: Derivative,
         found: Numeric,
         agreed: bool,
-        length: float,
     ) -> tuple[Numeric, str, bool]:
         """One-sided derivatives, term by term: a term that has two may have any between them."""
+        analytic, direction = way.analytic, way.direction
         low, high, error, kinks = self._bracket(direction, noise, best)
         size = max(found.size, abs(low), abs(high))
         accuracy = 10 * error + ROUNDING_ULPS * EPS * size
@@ -711,7 +687,7 @@ class Judge:
             # The two smallest steps disagree, and no kink explains it: the function bends over less than any step.
             if not np.any(_exclude(best, numeric)):
                 return found, "inconclusive", False
-        verdict = self._decide(analytic, found, length)
+        verdict = self._decide(analytic, found)
         if verdict == "fail" and math.isfinite(analytic):
             verdict = self._beyond(direction, analytic, 0.0)
             return found, verdict, verdict == "pass"

@@ -28,7 +28,7 @@ import numpy as np
 
 from autodiff.core.errors import GradientMismatch
 from autodiff.testing.arguments import dense
-from autodiff.testing.judge import ROUNDING_ULPS, Judge
+from autodiff.testing.judge import ROUNDING_ULPS, Judge, Way
 from autodiff.testing.kinks import Nearby
 from autodiff.testing.numeric import one_sided, spread
 from autodiff.testing.report import Entry, Leaf, Report
@@ -186,7 +186,7 @@ def compare_along(
     judge = Judge(report, reference, order, [], still, None)
     # The terms of the number compared are not known one by one: their rounding is that of the function's.
     judge.floor = ROUNDING_ULPS * EPS * judge.magnitude
-    entry = judge.along(leaf, 0, None, analytic, direction, 1.0)
+    entry = judge.along(leaf, 0, None, Way(analytic, direction))
     if not entry.kink:
         report.entries.append(entry)
 
