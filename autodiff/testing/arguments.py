@@ -29,19 +29,9 @@ class _Spot:
 
 
 class Arguments:
-    """The arguments of a call, taken apart.
-
-    Attributes
-    ----------
-    base : list of ndarray
-        The point, float64.
-    leaves : list of Leaf
-    originals, dtypes : list
-        What the leaves were before, and their dtypes.
-    notes : list of str
-        What was converted, and what has no gradient.
-    options : list of str
-        The names of the keyword arguments.
+    """The arguments of a call, taken apart: the point in float64 (``base``), what the leaves were before
+    (``originals``, ``dtypes``), what was converted and what has no gradient (``notes``), the names of keyword arguments
+    (``options``).
     """
 
     def __init__(self, checker: str, args: Sequence[Any], kwargs: dict[str, Any], *, floats: bool = True) -> None:

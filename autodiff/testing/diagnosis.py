@@ -128,7 +128,7 @@ class _Facts:
         if numeric is None and analytic.size > _SAMPLE and np.isfinite(analytic).all():
             return self._sampled(k, analytic)
         if numeric is None or not np.isfinite(numeric).all():
-            return self._unfinite(analytic) or relation(analytic, analytic, analytic)
+            return _unfinite(analytic) or relation(analytic, analytic, analytic)
         words = relation(analytic, numeric, self.base[k], self._sizes())
         if words:
             return words
@@ -156,26 +156,17 @@ class _Facts:
         words = _factor(analytic.reshape(-1)[spots], jacobian.sum(0), self._sizes())
         return f"{words} (as {_SAMPLE} entries taken at random say)" if words else ""
 
-    def _unfinite(self, analytic: Array) -> str:
-        bad = ~np.isfinite(analytic)
-        return (
-            f"{int(bad.sum())} of {bad.size} entries are NaN or infinite, the first at {_first(bad)}"
-            if bad.any()
-            else ""
-        )
-
     def _sizes(self) -> dict[int, str]:
         """Numbers that a forgotten or doubled mean would bring in, with their names."""
         sizes: dict[int, str] = {}
-        for leaf, array in zip(self.problem.leaves, self.base, strict=True):
-            for axis, n in enumerate(array.shape):
-                sizes.setdefault(n, f"the length of axis {axis} of {leaf.label}")
-            sizes.setdefault(array.size, f"the number of entries of {leaf.label}")
-        for u in self.problem.cotangents:
-            for axis, n in enumerate(np.shape(u)):
-                sizes.setdefault(n, f"the length of axis {axis} of the output")
-        named = [(leaf.label, b) for leaf, b in zip(self.problem.leaves, self.base, strict=True)]
-        for label, array in [("the output", u) for u in self.problem.cotangents] + named:
+        leaves = [(leaf.label, b) for leaf, b in zip(self.problem.leaves, self.base, strict=True)]
+        outs = [("the output", u) for u in self.problem.cotangents]
+        for label, array in leaves + outs:
+            for axis, n in enumerate(np.shape(array)):
+                sizes.setdefault(n, f"the length of axis {axis} of {label}")
+            if label != "the output":
+                sizes.setdefault(array.size, f"the number of entries of {label}")
+        for label, array in outs + leaves:
             for count in range(2, np.ndim(array) + 1):
                 for axes in itertools.combinations(range(np.ndim(array)), count):
                     size = int(np.prod([np.shape(array)[a] for a in axes]))
@@ -360,16 +351,12 @@ def _factor(analytic: Array, numeric: Array, sizes: dict[int, str]) -> str:
                 f"every entry is 1/{n} of what it should be, and {n} is {name}: a mean where there should be a sum, or"
                 f" a 1/{n} too many"
             )
-        if n > 1 and abs(factor * (n - 1) / n - 1) < 1e-5:
-            return (
-                f"every entry is {n}/{n - 1} of what it should be, and {n} is {name}: divided by {n - 1} for {n} (ddof,"
-                " Bessel)"
-            )
-        if n > 1 and abs(factor * n / (n - 1) - 1) < 1e-5:
-            return (
-                f"every entry is {n - 1}/{n} of what it should be, and {n} is {name}: divided by {n} for {n - 1} (ddof,"
-                " Bessel)"
-            )
+        for a, b in ((n, n - 1), (n - 1, n)) if n > 1 else ():
+            if abs(factor * b / a - 1) < 1e-5:
+                return (
+                    f"every entry is {a}/{b} of what it should be, and {n} is {name}: divided by {b} for {a} (ddof,"
+                    " Bessel)"
+                )
     if abs(abs(factor) - 2) < 1e-5 or abs(abs(factor) - 0.5) < 1e-5:
         return (
             f"every entry is {factor:.6g} times what it should be: the 2 of a square's derivative, or a use counted"
@@ -390,12 +377,8 @@ def relation(analytic: Array, numeric: Array, x: Array, sizes: dict[int, str] | 
     >>> relation(right.T, right, right)
     'it is the transpose of the right one'
     """
-    bad = ~np.isfinite(analytic)
-    if bad.any():
-        return (
-            f"{int(bad.sum())} of {bad.size} entries are NaN or infinite, the first at {_first(bad)}; the right ones"
-            " are finite"
-        )
+    if _unfinite(analytic):
+        return f"{_unfinite(analytic)}; the right ones are finite"
     if not np.any(analytic):
         return "it is zero everywhere: a path is cut (a copy as constant, .data, an in-place write)"
     words = _factor(analytic, numeric, sizes or {})
@@ -407,13 +390,12 @@ def relation(analytic: Array, numeric: Array, x: Array, sizes: dict[int, str] | 
                 return "it is the transpose of the right one" + ("" if analytic.ndim == 2 else f", axes {axes}")
         if analytic.ndim > 1 and _close(analytic.reshape(-1, order="F"), numeric.reshape(-1)):
             return "its entries stand in the wrong order: it is reshaped as if its axes were the other way round"
-    for axis in range(analytic.ndim):
-        if _close(np.flip(analytic, axis), numeric):
-            return f"it is the right one reversed along axis {axis}: a kernel that should (or should not) be flipped?"
-    for a, b in itertools.combinations(range(analytic.ndim), 2):
-        if _close(np.flip(analytic, (a, b)), numeric):
+    for axes in (axes for count in (1, 2) for axes in itertools.combinations(range(analytic.ndim), count)):
+        if _close(np.flip(analytic, axes), numeric):
+            along = " and ".join(map(str, axes))
             return (
-                f"it is the right one reversed along axes {a} and {b}: a kernel that should (or should not) be flipped?"
+                f"it is the right one reversed along ax{'is' if len(axes) == 1 else 'es'} {along}: a kernel that should"
+                " (or should not) be flipped?"
             )
     # The edges of what is shifted may be cut off, or come round.
     for shifts in itertools.product((0, 1, -1), repeat=analytic.ndim) if analytic.ndim <= _AXES else ():
@@ -465,11 +447,8 @@ def _where(analytic: Array, numeric: Array, x: Array) -> str:
         for axis, n in enumerate(wrong.shape):
             if n < 3:
                 continue
-            rows = wrong.any(tuple(a for a in range(wrong.ndim) if a != axis))
-            if rows.sum() <= n // 3 and np.array_equal(
-                wrong,
-                np.broadcast_to(np.expand_dims(rows, tuple(a for a in range(wrong.ndim) if a != axis)), wrong.shape),
-            ):
+            rows = wrong.any(tuple(a for a in range(wrong.ndim) if a != axis), keepdims=True)
+            if rows.sum() <= n // 3 and np.array_equal(wrong, np.broadcast_to(rows, wrong.shape)):
                 what = f": exactly those at {np.flatnonzero(rows).tolist()} along axis {axis}"
     if zero:
         return (
@@ -486,6 +465,12 @@ def _where(analytic: Array, numeric: Array, x: Array) -> str:
 def _statistics(analytic: Array, numeric: Array, x: Array) -> str:
     """Statistics taken over an axis whose path is missing."""
     gap = analytic - numeric
+
+    def slope_on(regressor: Array, axis: int) -> Array:
+        """Of the gap, by least squares along an axis."""
+        square = np.sum(regressor * regressor, axis, keepdims=True)
+        return np.asarray(np.sum(gap * regressor, axis, keepdims=True) / np.where(square == 0, 1, square))
+
     for axis in range(x.ndim):
         if x.shape[axis] < 3:
             continue
@@ -497,8 +482,7 @@ def _statistics(analytic: Array, numeric: Array, x: Array) -> str:
             )
         centred = x - np.mean(x, axis, keepdims=True)
         for regressor, what in ((centred, "x - mean(x)"), (x, "x")):
-            square = np.sum(regressor * regressor, axis, keepdims=True)
-            slope = np.sum(gap * regressor, axis, keepdims=True) / np.where(square == 0, 1, square)
+            slope = slope_on(regressor, axis)
             if _close(slope * regressor, gap):
                 if what == "x" and np.ptp(slope) <= 1e-5 * np.max(np.abs(slope)):
                     return (
@@ -510,14 +494,11 @@ def _statistics(analytic: Array, numeric: Array, x: Array) -> str:
                     f" {'a variance' if what != 'x' else 'a sum of squares (a norm)'} over that axis is left out or has"
                     " a wrong factor"
                 )
-        if x.shape[axis] > 3:
-            square = np.sum(centred * centred, axis, keepdims=True)
-            slope = np.sum(gap * centred, axis, keepdims=True) / np.where(square == 0, 1, square)
-            if _close(mean + slope * centred, gap):
-                return (
-                    f"it is off by a straight line in x all along axis {axis}: the paths through its mean and variance"
-                    " are left out"
-                )
+        if x.shape[axis] > 3 and _close(mean + slope_on(centred, axis) * centred, gap):
+            return (
+                f"it is off by a straight line in x all along axis {axis}: the paths through its mean and variance are"
+                " left out"
+            )
     return ""
 
 
@@ -534,6 +515,12 @@ def _scaled_along_an_axis(analytic: Array, numeric: Array) -> str:
                     " over the wrong axis?"
                 )
     return ""
+
+
+def _unfinite(analytic: Array) -> str:
+    bad = ~np.isfinite(analytic)
+    words = f"{int(bad.sum())} of {bad.size} entries are NaN or infinite, the first at"
+    return f"{words} {_first(bad)}" if bad.any() else ""
 
 
 def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:

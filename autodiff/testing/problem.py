@@ -41,20 +41,11 @@ class Problem:
     what the checks compare.
 
     The terms are ``u * output`` with fixed random cotangents u. Subclasses say how a framework computes it.
-
-    Attributes
-    ----------
-    arguments : Arguments
-    tries_complex : bool
-        Whether ``outputs`` may be given complex arrays.
-    widens : bool
-        Whether ``outputs`` may be given arrays in longdouble.
-    hides_draws : bool
-        Whether the function may draw from a generator of its own.
     """
 
-    tries_complex = False
-    widens = True
+    #: Whether ``outputs`` may be given complex arrays, and arrays in longdouble.
+    tries_complex, widens = False, True
+    #: Whether the function may draw from a generator of its own.
     hides_draws = True
 
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:

@@ -17,17 +17,11 @@ __all__ = ["Entry", "Leaf", "Report"]
 
 @dataclass(frozen=True)
 class Leaf:
-    """One array that is differentiated with respect to.
+    """One array that is differentiated with respect to."""
 
-    Attributes
-    ----------
-    place : int
-        The position of the argument that it stands in; parameters of a module follow the arguments.
-    label : str
-        In words, such as ``"argument 0"`` or ``"parameter fc.weight"``.
-    """
-
+    #: The position of the argument that it stands in; parameters of a module follow the arguments.
     place: int
+    #: In words, such as ``"argument 0"`` or ``"parameter fc.weight"``.
     label: str
 
 

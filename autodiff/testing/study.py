@@ -62,18 +62,9 @@ class UnsteadyError(ArgumentError):
 class Studied:
     """A function of arrays with what is found out about it at its base point, when that is first asked for.
 
-    Attributes
-    ----------
-    terms, base, precision
-        The function, the point, and the precision that it computes in.
-    centre : ndarray
-        Its values at the point.
-    blocks, known
-        How many terms are added up, and which are finite.
-    unsteady : float
-        How far two calls at the same point differ.
-    trusting : bool
-        Whether a gradient may be called right before anything is measured, see :meth:`Judge.certain`.
+    ``blocks`` and ``known`` say which terms are added up and which are finite, ``unsteady`` how far two calls at the
+    same point differ, ``trusting`` whether a gradient may be called right before anything is measured, see
+    :meth:`Judge.certain`.
     """
 
     def __init__(

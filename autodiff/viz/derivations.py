@@ -395,26 +395,16 @@ def shape_of(axes: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a derivation.
-
-    Parameters
-    ----------
-    name : str
-        What is computed.
-    formula
-        As nested lists; see :func:`autodiff.viz.formulas.tree`.
-    axes : tuple of str
-        Of the result.
-    words : str
-        What it is, or which path of the gradient.
-    section : str
-        ``value``, ``forth``, ``back`` or ``gradient``.
-    """
+    """One line of a derivation."""
 
     name: str
+    #: As nested lists; see :func:`autodiff.viz.formulas.tree`.
     formula: Any
+    #: Of the result.
     axes: tuple[str, ...]
+    #: What it is, or which path of the gradient.
     words: str
+    #: ``value``, ``forth``, ``back`` or ``gradient``.
     section: str
 
     @property

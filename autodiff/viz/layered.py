@@ -34,24 +34,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are, in points, y growing downwards.
-
-    Parameters
-    ----------
-    width, height : float
-        Of everything.
-    nodes : dict
-        Node id to the centre of its box.
-    clusters : dict
-        Cluster id to left, top, right, bottom.
-    edges : dict
-        Edge id to its Bezier points, its arrow head's point (None without one) and the centre of its label (or None).
-    """
+    """Where things are, in points, y growing downwards."""
 
     width: float
     height: float
+    #: The centre of each box; left, top, right and bottom of each frame.
     nodes: dict[str, Point]
     clusters: dict[str, tuple[float, float, float, float]]
+    #: Bezier points of each arrow, its head's point (None without one) and the centre of its label (or None).
     edges: dict[str, tuple[list[Point], Point | None, Point | None]]
 
 
@@ -474,15 +464,8 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
             point = x1 - side * sizes["n", edge.target][0] / 2, y0
             base = point[0] - 8 * side, y0
             curves[edge.id] = [leaf_end, leaf_end, base, base], point, None
-    boxed = [
-        (
-            x - sizes["n", name][0] / 2,
-            y - sizes["n", name][1] / 2,
-            x + sizes["n", name][0] / 2,
-            y + sizes["n", name][1] / 2,
-        )
-        for name, (x, y) in nodes.items()
-    ]
+    halves = {name: (sizes["n", name][0] / 2, sizes["n", name][1] / 2) for name in nodes}
+    boxed = [(x - w, y - h, x + w, y + h) for (x, y), (w, h) in zip(nodes.values(), halves.values(), strict=True)]
     for edge in view.edges:
         if edge.id in back or edge.source in kept or edge.source == edge.target:
             continue

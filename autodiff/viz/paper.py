@@ -136,15 +136,8 @@ def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float)
         if drawn is None:
             continue
         points, tip, middle = drawn
-        colour = (
-            paper.colours("alert")[1]
-            if edge.alert
-            else paper.colours("loss")[1]
-            if edge.kind == "gradient"
-            else paper.page["frame"]
-            if edge.kind == "link"
-            else paper.page["edge"]
-        )
+        family = "alert" if edge.alert else "loss" if edge.kind == "gradient" else ""
+        colour = paper.colours(family)[1] if family else paper.page["frame" if edge.kind == "link" else "edge"]
         paper.line(
             [(x + dx, y + dy) for x, y in points],
             len(points) % 3 == 1,

@@ -35,23 +35,15 @@ DARK = dict(zip(_PARTS, ("#0d1117", "#e6edf3", "#9aa4af", "#8b949e", "#656d76", 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet in points, y growing downwards.
-
-    Parameters
-    ----------
-    width, height : float
-    graph : (float, float)
-        The corner of the graph's layout.
-    title, note : list of (str, float, float)
-        Lines, and where their baselines begin; the title is one line or none.
-    legend : list of (str, float, float)
-        Keys of families, and the upper left corners of their squares.
-    """
+    """A sheet in points, y growing downwards."""
 
     width: float
     height: float
+    #: The corner of the graph's layout.
     graph: Point
+    #: Lines and where their baselines begin, as of the note; one or none.
     title: list[tuple[str, float, float]]
+    #: Keys of families, and the upper left corners of their squares.
     legend: list[tuple[str, float, float]]
     note: list[tuple[str, float, float]]
 

@@ -34,17 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The colours of a family of operations.
-
-    Parameters
-    ----------
-    title : str
-        Its name in the legend.
-    fill, line : str
-        Colours on a light page, ``#rrggbb``.
-    dark_fill, dark_line : str
-        Colours on a dark page.
-    """
+    """The name of a family of operations in the legend, and its colours on a light and on a dark page."""
 
     title: str
     fill: str
@@ -172,22 +162,13 @@ def pill(node: NodeView) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box with its lines of text.
-
-    Parameters
-    ----------
-    width, height : float
-        In points.
-    lines : tuple of (str, float, bool, str)
-        Text, font size, bold, and style class (``title``, ``name``, ``shape``, ``row`` or ``alert``).
-    maps : tuple of (HeatMap, float, float, float, float)
-        Each small picture below the lines, its left edge from the middle of the box, its top from the box's bottom, its
-        width and height.
-    """
+    """The size of a box in points, and what stands in it."""
 
     width: float
     height: float
+    #: Text, font size, bold, and style class (``title``, ``name``, ``shape``, ``row`` or ``alert``).
     lines: tuple[tuple[str, float, bool, str], ...]
+    #: Each small picture below, its left edge from the middle of the box, its top from the bottom, width and height.
     maps: tuple[tuple[HeatMap, float, float, float, float], ...] = ()
 
 

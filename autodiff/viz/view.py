@@ -28,18 +28,8 @@ ClusterKind = Literal["module", "fused", "chain", "repeat", "span", "side"]
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """A small picture of an array, made by :func:`autodiff.viz.heat.heat_map`.
-
-    Parameters
-    ----------
-    kind : str
-        ``"value"`` or ``"gradient"``.
-    uri : str
-        The picture as a ``data:`` address.
-    columns, rows : int
-        Its cells.
-    text : str
-        Extremes and mean in words.
+    """A small picture of an array, its ``"value"`` or ``"gradient"``, made by :func:`autodiff.viz.heat.heat_map`: a
+    ``data:`` address, its cells, and extremes and mean in words.
     """
 
     kind: str
