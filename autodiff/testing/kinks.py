@@ -8,6 +8,7 @@ sample is the gradient under test itself, which is trusted where differences con
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,19 +39,16 @@ class Nearby:
         precision: Any,
     ) -> None:
         self.terms, self.gradient_at, self.base, self.precision = terms, gradient_at, base, precision
-        self._found: list[list[Any]] | None = None
         self._settled: bool | None = None
 
-    @property
+    @functools.cached_property
     def gradients(self) -> list[list[Any]]:
         """One list of arrays for each point at which differences confirm the gradient; empty if half of them do not."""
-        if self._found is None:
-            # The same points whatever the seed of the check.
-            rng = np.random.default_rng(11)
-            taken = [self._one(rng) for _ in range(_POINTS)]
-            confirmed = [found for found in taken if found is not None]
-            self._found = confirmed if len(confirmed) > _POINTS // 2 else []
-        return self._found
+        # The same points whatever the seed of the check.
+        rng = np.random.default_rng(11)
+        taken = [self._one(rng) for _ in range(_POINTS)]
+        confirmed = [found for found in taken if found is not None]
+        return confirmed if len(confirmed) > _POINTS // 2 else []
 
     def settled(self, gradient: Sequence[Any]) -> bool:
         """Whether the gradients at points nearby are the one here: then no choice among kinks explains it."""

@@ -28,8 +28,6 @@ class Stability:
 
     def __init__(self, gradient_at: Callable[[Arrays], Sequence[Any]], base: list[Any]) -> None:
         self.gradient_at, self.base = gradient_at, base
-        self._rates: list[Any] | None = None
-        self._noises: list[Any] | None = None
 
     @functools.cached_property
     def signs(self) -> list[Any]:
@@ -46,16 +44,19 @@ class Stability:
         """The change of the derivative per relative change of its inputs: what one rounding of them does is this times
         1.1e-16.
         """
-        if self._rates is None:
-            self._rates = [np.zeros(b.shape) for b in self.base]
-            with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
-                for i, (a, b, c) in enumerate(zip(self._at(0.0), self._at(1e-10), self._at(1e-9), strict=True)):
-                    near, far = np.abs(b - a), np.abs(c - a)
-                    # Tenfold farther it changes ten times as much. What does not is a jump, or the noise of a sloppy
-                    # backward: no excuse.
-                    steady = 3 * np.max(near, initial=0.0) < np.max(far, initial=0.0) < 30 * np.max(near, initial=0.0)
-                    self._rates[i] = near / 1e-10 if steady else np.zeros(near.shape)
         return float(np.sum(self._rates[k] * np.abs(direction)))
+
+    @functools.cached_property
+    def _rates(self) -> list[Any]:
+        rates: list[Any] = [np.zeros(b.shape) for b in self.base]
+        with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
+            for i, (a, b, c) in enumerate(zip(self._at(0.0), self._at(1e-10), self._at(1e-9), strict=True)):
+                near, far = np.abs(b - a), np.abs(c - a)
+                # Tenfold farther it changes ten times as much. What does not is a jump, or the noise of a sloppy
+                # backward: no excuse.
+                steady = 3 * np.max(near, initial=0.0) < np.max(far, initial=0.0) < 30 * np.max(near, initial=0.0)
+                rates[i] = near / 1e-10 if steady else np.zeros(near.shape)
+        return rates
 
     def noise(self, k: int, direction: Any) -> float:
         """The derivative's own evaluation noise, as of :func:`~autodiff.testing.numeric.noise_of`.
@@ -63,15 +64,18 @@ class Stability:
         The largest of several places: at the point itself equal entries or round numbers may cancel to the last digit,
         and nine values of one entry may happen to round alike.
         """
-        if self._noises is None:
-            self._noises = [np.zeros(b.shape) for b in self.base]
-            with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
-                for place in (0.0, *AWAY):
-                    self._raise(self._table(place, SPACING[DOUBLE]))
-                # Steps of 1 - out^2 in a tail are wider than these tables. A kink stands on one side.
-                sides = [self._table(0.0, side * _WIDE, _HIGH) for side in (1, -1)]
-                self._raise([np.fmin(*pair) for pair in zip(*sides, strict=True)])
         return float(np.sum(self._noises[k] * np.abs(direction)))
+
+    @functools.cached_property
+    def _noises(self) -> list[Any]:
+        noises: list[Any] = [np.zeros(b.shape) for b in self.base]
+        with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
+            for place in (0.0, *AWAY):
+                noises = list(map(np.fmax, noises, self._table(place, SPACING[DOUBLE])))
+            # Steps of 1 - out^2 in a tail are wider than these tables. A kink stands on one side.
+            sides = (self._table(0.0, side * _WIDE, _HIGH) for side in (1, -1))
+            noises = list(map(np.fmax, noises, map(np.fmin, *sides)))
+        return noises
 
     def elsewhere(self, k: int, direction: Any) -> float:
         """How large the derivative is at points nearer to zero: what a tail's formula adds up and takes away."""
@@ -92,7 +96,3 @@ class Stability:
         rows = [self._at(place + spacing * (i + 1)) for i in range(9)]
         tables = (np.array([row[i] for row in rows]) for i in range(len(self.base)))
         return [np.reshape(noise_of(values, orders), b.shape) for values, b in zip(tables, self.base, strict=True)]
-
-    def _raise(self, noises: Sequence[Any]) -> None:
-        assert self._noises is not None
-        self._noises = [np.fmax(old, new) for old, new in zip(self._noises, noises, strict=True)]

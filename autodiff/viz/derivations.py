@@ -36,6 +36,21 @@ _CHANNELS = """
     db = sum(g, n, p)             # the bias is added everywhere
     dw = sum(g * {}, n, p)        # the weight multiplies everywhere
 """
+_STANDARDISED = """
+    μ = mean(x, {over})               # mean of {what}
+    v = x - μ
+    s = 1 / sqrt(mean(v**2, {over}) + eps)
+    x̂ = v * s
+    y = w * x̂ + b
+    gradient
+    db = sum(g, {others})
+    dw = sum(g * x̂, {others})
+    dx̂ = w * g
+    dx_1 = s * dx̂                     # straight through x̂
+    dx_2 = -s * mean(dx̂, {over})      # through the mean
+    dx_3 = -s * x̂ * mean(dx̂ * x̂, {over})  # through the variance
+    dx = dx_1 + dx_2 + dx_3
+"""
 _GATES = """
     i = 1 / (1 + exp(-a_i{}))         # input gate
     f = 1 / (1 + exp(-a_f{}))         # forget gate
@@ -217,38 +232,9 @@ DERIVATIONS: dict[str, str] = {
     dx_3 = -w * s * x̂ * mean(g * x̂, n, p) / k  # through its share of the variance
     dx = dx_1 + dx_2 + dx_3
     """,
-    "layer_norm": """
-        x[n, i]; w[i] = weight; b[i] = bias
-        μ = mean(x, i)                # mean of an example
-        v = x - μ
-        s = 1 / sqrt(mean(v**2, i) + eps)
-        x̂ = v * s
-        y = w * x̂ + b
-        gradient
-        db = sum(g, n)
-        dw = sum(g * x̂, n)
-        dx̂ = w * g
-        dx_1 = s * dx̂                 # straight through x̂
-        dx_2 = -s * mean(dx̂, i)       # through the mean
-        dx_3 = -s * x̂ * mean(dx̂ * x̂, i)  # through the variance
-        dx = dx_1 + dx_2 + dx_3
-    """,
-    "group_norm": """
-        x[n, r, c, p]; w[r, c] = weight; b[r, c] = bias   # channel c of group r
-        μ = mean(x, c, p)             # mean of a group
-        v = x - μ
-        s = 1 / sqrt(mean(v**2, c, p) + eps)
-        x̂ = v * s
-        y = w * x̂ + b
-        gradient
-        db = sum(g, n, p)
-        dw = sum(g * x̂, n, p)
-        dx̂ = w * g
-        dx_1 = s * dx̂                 # straight through x̂
-        dx_2 = -s * mean(dx̂, c, p)    # through the mean
-        dx_3 = -s * x̂ * mean(dx̂ * x̂, c, p)  # through the variance
-        dx = dx_1 + dx_2 + dx_3
-    """,
+    "layer_norm": "x[n, i]; w[i] = weight; b[i] = bias" + _STANDARDISED.format(what="an example", over="i", others="n"),
+    "group_norm": "x[n, r, c, p]; w[r, c] = weight; b[r, c] = bias   # channel c of group r"
+    + _STANDARDISED.format(what="a group", over="c, p", others="n, p"),
     "rms_norm": """
         x[n, i]; w[i] = weight
         s = 1 / sqrt(mean(x**2, i) + eps)

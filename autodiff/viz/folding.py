@@ -227,15 +227,18 @@ def _alike(tree: _Tree, copies: list[list[Any]]) -> list[tuple[int, int]]:
 
 def _wrap(tree: _Tree, group: _Group, wraps: list[list[list[Any]]]) -> None:
     """Put each run of copies in a group of its own, where its first item was."""
-    made: dict[Any, _Group] = {}
-    gone: set[Any] = set()
-    for copies in wraps:
-        keys = [id(item) if isinstance(item, _Group) else item for copy in copies for item in copy]
-        made[keys[0]] = _repeat(tree, copies)
-        gone.update(keys)
-    if gone:
-        keyed = [(id(item) if isinstance(item, _Group) else item, item) for item in group.items]
-        group.items = [made.get(key, item) for key, item in keyed if key in made or key not in gone]
+    _replace(group, [([item for copy in copies for item in copy], _repeat(tree, copies)) for copies in wraps])
+
+
+def _replace(group: _Group, wraps: Sequence[tuple[Sequence[Any], _Group]]) -> None:
+    """Put groups in the places of the first of the items that each holds, and take the others away."""
+
+    def key(item: Any) -> Any:
+        return id(item) if isinstance(item, _Group) else item
+
+    made = {key(items[0]): other for items, other in wraps}
+    gone = {key(item) for items, _ in wraps for item in items}
+    group.items = [made.get(key(item), item) for item in group.items if key(item) in made or key(item) not in gone]
 
 
 def _repeat(tree: _Tree, copies: list[list[Any]]) -> _Group:
@@ -300,8 +303,7 @@ def _chains(tree: _Tree) -> None:
                 run = runs.pop(follows[i]) if i in follows else []
                 run.append(i)
                 runs[i] = run
-        wrapped: dict[int, _Group] = {}
-        gone: set[int] = set()
+        wrapped: list[tuple[Sequence[Any], _Group]] = []
         for last, run in runs.items():
             if len(run) < 3:
                 continue
@@ -313,7 +315,7 @@ def _chains(tree: _Tree) -> None:
             ]
             members = sorted({*run, *extras})
             end = nodes[last]
-            wrapped[members[0]] = tree.group(
+            chain = tree.group(
                 ellipsis(" · ".join(nodes[i].label for i in run), 40),
                 "chain",
                 list(members),
@@ -325,13 +327,8 @@ def _chains(tree: _Tree) -> None:
                 alert=tree.alert(run),
                 details=(("merged", f"{len(run)} elementwise operations"),),
             )
-            gone.update(members)
-        if gone:
-            group.items = [
-                item if isinstance(item, _Group) else wrapped.get(item, item)
-                for item in group.items
-                if isinstance(item, _Group) or item in wrapped or item not in gone
-            ]
+            wrapped.append((members, chain))
+        _replace(group, wrapped)
 
 
 def _smooth(node: NodeView) -> bool:

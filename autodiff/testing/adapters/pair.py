@@ -306,7 +306,7 @@ class _Pair(Problem):
         originals = self.arguments.originals
         # One gradient per input, per input with floats in it, per array, or per array outside of containers.
         inputs = [i for i, s in enumerate(spots) if s is not None]
-        arrays = [i for i in inputs if not isinstance(spots[i], int) or not _is_number(originals[spots[i]])]
+        arrays = [i for i in inputs if not isinstance(spots[i], int) or type(originals[spots[i]]) is not float]
         bare = [i for i in arrays if isinstance(spots[i], int)]
         choices = [list(range(len(spots))), inputs, arrays, bare]
         places = next((c for c in choices if len(c) == len(every)), None)
@@ -367,10 +367,6 @@ class _Pair(Problem):
                 raise ArgumentError(f"{self.name}: the gradient of {label}, {len(spot)} arrays, is {type(g).__name__}")
             for i, (inner, part) in enumerate(zip(spot, g, strict=True)):
                 self._spread(inner, part, f"{label}[{i}]", leaves, covered, scaled)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is float
 
 
 def _names(function: Any, defaults: bool = False) -> list[str]:
