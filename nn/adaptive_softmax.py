@@ -9,6 +9,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.dispatch import bare
 from nn import functional as F
 from nn.containers import ModuleList, Sequential
 from nn.functional.common import as_tensor
@@ -101,7 +102,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             If shapes do not fit, or a class is out of range.
         """
         x = as_tensor(input)
-        classes = np.asarray(target._array if isinstance(target, Tensor) else target)
+        classes = np.asarray(bare(target))
         if x.ndim not in (1, 2) or x.shape[-1] != self.in_features or classes.shape != x.shape[:-1]:
             raise ShapeError(
                 f"AdaptiveLogSoftmaxWithLoss: input of shape {x.shape} and target of shape {classes.shape}; they need"

@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.dispatch import bare
 from nn import functional as F
 from nn import init
 from nn.module import Module
@@ -121,7 +122,7 @@ class Embedding(Module):
         >>> Embedding.from_pretrained([[1.0, 2.3], [4.0, 5.1]])([1]).data
         array([[4. , 5.1]])
         """
-        table = embeddings._array if isinstance(embeddings, Tensor) else np.asarray(embeddings)
+        table = np.asarray(bare(embeddings))
         if table.ndim != 2:
             raise ShapeError(
                 f"Embedding.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"
@@ -207,7 +208,7 @@ class EmbeddingBag(Embedding):
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
         """Bags of given vectors; see :meth:`Embedding.from_pretrained`."""
-        table = embeddings._array if isinstance(embeddings, Tensor) else np.asarray(embeddings)
+        table = np.asarray(bare(embeddings))
         if table.ndim != 2:
             raise ShapeError(
                 f"EmbeddingBag.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
+from autodiff.dispatch import bare
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -38,7 +39,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
-        if dtype is None and np.asarray(data._array if isinstance(data, Tensor) else data).dtype.kind in "biu":
+        if dtype is None and np.asarray(bare(data)).dtype.kind in "biu":
             dtype = np.float32
         super().__init__(data, requires_grad, dtype)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.dispatch import bare
 from nn import functional as F
 from nn import init
 from nn.module import Module
@@ -202,7 +203,7 @@ class _Recurrent(Module):
         """
         if lengths is None:
             return None, None, None
-        array = np.asarray(lengths._array if isinstance(lengths, Tensor) else lengths)
+        array = np.asarray(bare(lengths))
         if (
             array.dtype.kind not in "iu"
             or array.shape != (count,)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError
+from autodiff.dispatch import bare
 from autodiff.extras import require
 from autodiff.files import CHECKSUMS, check, checksums, read_npz, reading, replacing, write_npz
 from nn.module import Module
@@ -121,9 +121,7 @@ def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[st
 def save_file(tensors: Mapping[str, object], path: str | Path) -> None:
     """Write named arrays or Tensors to a file; see :func:`save`."""
     suffix = _suffix(path)
-    arrays: Arrays = {
-        name: np.ascontiguousarray(t._array if isinstance(t, Tensor) else t) for name, t in tensors.items()
-    }
+    arrays: Arrays = {name: np.ascontiguousarray(bare(t)) for name, t in tensors.items()}
     # ascontiguousarray makes a vector of a scalar.
     arrays = {name: array.reshape(np.shape(tensors[name])) for name, array in arrays.items()}  # type: ignore[call-overload]
     for name, array in arrays.items():

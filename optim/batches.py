@@ -13,6 +13,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.dispatch import bare
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -70,7 +71,7 @@ def arrays(what: str, tree: Any, pair: bool) -> Any:
         tree = tuple(np.asarray(part) if isinstance(part, list) else part for part in tree)
     elif isinstance(tree, list) and not any(map(_is_array, tree)):
         tree = np.asarray(tree)
-    held = _mapped(lambda a: a._array if isinstance(a, Tensor) else np.asarray(a), tree)
+    held = _mapped(lambda a: np.asarray(bare(a)), tree)
     if pair and isinstance(held, tuple):
         named = [*leaves(held[0], "inputs"), *leaves(held[1], "targets")]
         named += [entry for i, part in enumerate(held[2:]) for entry in leaves(part, f"part {i + 2}")]

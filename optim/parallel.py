@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
+from autodiff.dispatch import bare
 from autodiff.extras import require
 from autodiff.fast.thresholds import THRESHOLDS
 
@@ -208,7 +208,7 @@ class DataParallel:
         self.comm.Allreduce(self._mpi.IN_PLACE, present, op=self._mpi.MAX)
         chosen = [p for p, there in zip(parameters, present, strict=True) if there]
         grads = [
-            np.zeros(p._array.shape, p._array.dtype) if p.grad is None else np.asarray(_array(p.grad)) for p in chosen
+            np.zeros(p._array.shape, p._array.dtype) if p.grad is None else np.asarray(bare(p.grad)) for p in chosen
         ]
         for p, mean in zip(chosen, self._means(grads), strict=True):
             p.grad = mean
@@ -249,10 +249,6 @@ class DataParallel:
 
     def __repr__(self) -> str:
         return f"DataParallel(rank {self.rank} of {self.size}, {self.optimizer!r})"
-
-
-def _array(gradient: Any) -> Any:
-    return gradient._array if isinstance(gradient, Tensor) else gradient
 
 
 def _sendable(array: NDArray[Any]) -> NDArray[Any]:

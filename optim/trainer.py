@@ -27,6 +27,7 @@ from autodiff import Tensor, detect_anomaly, no_grad
 from autodiff.arguments import checked
 from autodiff.clipping import clip_grad_norm_, clip_grad_value_
 from autodiff.core.errors import AnomalyError, ArgumentError, GraphError, ShapeError
+from autodiff.dispatch import bare
 from autodiff.extras import require
 from autodiff.files import save_figure
 from autodiff.tables import figure, html_table
@@ -881,7 +882,7 @@ def _joined(given: list[Any]) -> Any:
         return type(first)(*columns) if hasattr(first, "_fields") else tuple(columns)
     if first is None:
         return None
-    found = [one._array if isinstance(one, Tensor) else np.asarray(one) for one in given]
+    found = [np.asarray(bare(one)) for one in given]
     if not found[0].ndim:
         raise ShapeError("predict: the model gave a single number for a batch; it needs an axis of examples")
     return np.concatenate(found)
@@ -951,7 +952,7 @@ def _hits(scores: Any, y: Any, loss: Any) -> tuple[int, int] | None:
     axis = _class_axis(scores, y, loss)
     if axis is None:
         return None
-    targets = y._array if isinstance(y, Tensor) else y
+    targets = bare(y)
     judged = targets != _ignored(loss)
     return int(((scores._array.argmax(axis=axis) == targets) & judged).sum()), int(judged.sum())
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.dispatch import bare
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
@@ -125,8 +126,7 @@ def attention_with_weights(
         scores = scores + attn_mask
     if hidden is not None:
         scores = np.where(hidden, -np.inf, scores)
-    bare = scores._array if hasattr(scores, "_node") else scores
-    top = np.max(bare, axis=-1, keepdims=True, initial=-np.inf)
+    top = np.max(bare(scores), axis=-1, keepdims=True, initial=-np.inf)
     e = np.exp(scores - np.where(top == -np.inf, 0, top))
     if careful:
         e = np.where(hidden, 0, e)  # in a row whose largest score is NaN, everything became NaN
@@ -200,7 +200,7 @@ def _hidden(shape: tuple[int, ...], attn_mask: Any, is_causal: bool) -> Any:
         return _future(*shape[-2:])
     if attn_mask is None:
         return None
-    mask = attn_mask._array if hasattr(attn_mask, "_node") else attn_mask
+    mask = bare(attn_mask)
     hidden = ~mask if mask.dtype == bool else mask == -np.inf
     if mask.dtype != bool and not hidden.any():
         return None
@@ -215,7 +215,7 @@ def _future(length: int, keys: int) -> Any:
 
 
 def _finite(*arrays: Any) -> bool:
-    return all(bool(np.isfinite(a._array if hasattr(a, "_node") else a).all()) for a in arrays)
+    return all(bool(np.isfinite(bare(a)).all()) for a in arrays)
 
 
 def _scale(query: Any, scale: float | None) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import Fused
 from autodiff.fused import statistics as st
+from autodiff.ops.elementwise import constant
 
 __all__ = ["batch_renorm"]
 
@@ -69,8 +70,6 @@ def batch_renorm_composed(
     array([[0.],
            [1.]])
     """
-    from autodiff.ops.elementwise import constant
-
     _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
     axes = (0, *range(2, x.ndim))
     mean = np.mean(x, axis=axes)

@@ -9,6 +9,7 @@ import numpy as np
 
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels import adapters, large
+from autodiff.ops.elementwise import constant
 
 Array = np.ndarray[Any, Any]
 # Zeros to compare with are kept up to this many.
@@ -76,8 +77,6 @@ def from_largest(x: Any, axis: int) -> tuple[Any, Any]:
     The sum of exponentials is 1 plus their sum. So written, no derivative of a softmax subtracts a probability from 1:
     ``p - 1`` is 0 where p rounds to 1, which the sum of the other probabilities is not.
     """
-    from autodiff.ops.elementwise import constant
-
     values = constant(x)
     largest = np.equal(values, np.max(values, axis=axis, keepdims=True, initial=-np.inf))
     first = np.logical_and(largest, np.equal(np.cumsum(largest, axis=axis), 1))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.op import Fused
+from autodiff.dispatch import bare
 
 __all__ = ["ctc_loss"]
 
@@ -53,9 +54,7 @@ def ctc_loss_composed(
     >>> np.round(ctc_loss(half, np.array([[1]]), np.array([2]), np.array([1])).data, 6)
     array([0.287682])
     """
-    labels, inputs, targets = (
-        np.asarray(a._array if hasattr(a, "_node") else a) for a in (labels, input_lengths, target_lengths)
-    )
+    labels, inputs, targets = (np.asarray(bare(a)) for a in (labels, input_lengths, target_lengths))
     classes, skip, ends, real = _states(labels, targets, blank)
     n, states = classes.shape
     never = np.full((n, 2), -np.inf)

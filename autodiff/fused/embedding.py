@@ -12,6 +12,8 @@ from autodiff.core.backward import cast, pull
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.graph import FOREVER, Node, Variable
 from autodiff.core.op import Fused
+from autodiff.dispatch import bare
+from autodiff.ops.elementwise import constant
 from autodiff.rows import RowSparse, added_by_row
 
 __all__ = ["embedding"]
@@ -53,8 +55,6 @@ def embedding_composed(
     array([[3., 4.],
            [3., 4.]])
     """
-    from autodiff.ops.elementwise import constant
-
     place = _check(weight, indices, padding_idx)
     rows = weight[place]
     if scale_grad_by_freq:
@@ -69,7 +69,7 @@ def _check(weight: Any, indices: Any, padding_idx: int | None) -> Any:
     """The indices as an array, everything checked."""
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight has shape {weight.shape}; it needs shape (num_embeddings, embedding_dim)")
-    place = as_array(indices._array if hasattr(indices, "_node") else indices)
+    place = as_array(bare(indices))
     if place.dtype.kind not in "iu":
         raise DTypeError(f"embedding: indices must be integers, got dtype {place.dtype}")
     count = weight.shape[0]

@@ -11,6 +11,7 @@ import numpy as np
 from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.dispatch import bare
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import filled, from_largest, number, row_starts, row_sums
 from autodiff.kernels import adapters, either, either_backward
@@ -152,7 +153,7 @@ def check_classification(
         raise ShapeError(
             f"{name}: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}"
         )
-    flat = as_array(target._array if hasattr(target, "_node") else target).reshape(-1)
+    flat = as_array(bare(target)).reshape(-1)
     every = not flat.size or _within(flat, classes)
     if not every:
         bad = (flat < 0) | (flat >= classes)
@@ -181,7 +182,7 @@ def picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, 
     """For every example the class to read and the factor of its loss; ignored ones read class 0 with factor 0."""
     kept = flat != ignore_index
     place = np.where(kept, flat, 0)
-    table = weight._array if hasattr(weight, "_node") else weight
+    table = bare(weight)
     factor = kept.astype(dtype) if table is None else np.where(kept, table[place], 0).astype(dtype)
     return place, factor
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.dispatch import bare
 from autodiff.fused.losses import REDUCTIONS, check_classification
 
 __all__ = ["multi_margin_loss"]
@@ -77,7 +78,7 @@ def _factors(weight: Any, classes: Any, rows: Any) -> Any:
     each = rows.dtype.type(1 / rows.shape[1])
     if weight is None:
         return each
-    table = weight._array if hasattr(weight, "_node") else weight
+    table = bare(weight)
     return table[classes].astype(rows.dtype, copy=False) * each
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.dispatch import bare
 from autodiff.fused.common import masked
 from autodiff.fused.windows import Geometry, per_axis, remembered, unfolded
 from autodiff.kernels import adapters, either_backward, large
@@ -102,16 +103,8 @@ def _lowest(dtype: Any) -> Any:
     return dtype.type(-np.inf) if dtype.kind == "f" else np.iinfo(dtype).min
 
 
-def _flat_windows(windows: Any, axes: int) -> Any:
-    """Windows (..., *sizes) of so many axes as one last axis."""
-    shape = windows.shape
-    return np.reshape(windows, (*shape[: len(shape) - axes], prod(shape[len(shape) - axes :])))
-
-
 def _first_largest(windows: Any) -> Any:
     """The first of the largest elements along the last axis."""
-    from autodiff.dispatch import bare
-
     place = np.argmax(bare(windows), axis=-1)[..., None]
     return np.take_along_axis(windows, place, axis=-1)[..., 0]
 
@@ -273,7 +266,8 @@ def adaptive_max_pool_composed(x: Any, *, output_size: Any) -> Any:
     """
     sizes = _sizes("adaptive_max_pool", x.shape, output_size)
     index = _even_windows(x.shape[2:], sizes)
-    return _first_largest(_flat_windows(x[(slice(None), slice(None), *index)], len(sizes)))
+    windows = x[(slice(None), slice(None), *index)]
+    return _first_largest(np.reshape(windows, (*x.shape[:2], *sizes, prod(windows.shape[2 + len(sizes) :]))))
 
 
 def _sizes(name: str, shape: tuple[int, ...], output_size: Any) -> tuple[int, ...]:

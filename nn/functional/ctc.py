@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.dispatch import bare
 from nn.functional.common import as_tensor, reduced
 
 __all__ = ["ctc_loss"]
@@ -15,7 +16,7 @@ __all__ = ["ctc_loss"]
 
 def _whole(name: str, values: Any, size: int | None = None) -> Any:
     """Integers as a one-dimensional array."""
-    array = np.asarray(values._array if isinstance(values, Tensor) else values)
+    array = np.asarray(bare(values))
     if array.dtype.kind not in "iu" and array.size:
         raise ArgumentError(f"ctc_loss: {name} are integers, got dtype {array.dtype}")
     array = array.reshape(-1).astype(np.int64)
@@ -107,7 +108,7 @@ def ctc_loss(
 
 def _padded(targets: Any, labels: Any, single: bool) -> Any:
     """Label sequences as the rows of a matrix."""
-    array = np.asarray(targets._array if isinstance(targets, Tensor) else targets)
+    array = np.asarray(bare(targets))
     flat = _whole("targets", array)
     if array.ndim == 2 or single:
         rows = flat.reshape(array.shape if array.ndim == 2 else (1, -1))

@@ -11,6 +11,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.dispatch import bare
 from autodiff.fused.windows import per_axis
 from nn.functional.common import as_real, batched, for_axes
 from nn.init import default_generator
@@ -249,7 +250,7 @@ def _unpool(
 ) -> Tensor:
     x, single = batched(name, as_real(name, input), axes)
     where, _ = batched(name, indices, axes)
-    where = where._array if isinstance(where, Tensor) else where
+    where = bare(where)
     if where.shape != x.shape:
         raise ShapeError(f"{name}: indices of shape {where.shape} for an input of shape {x.shape}")
     if where.dtype.kind not in "iu":
@@ -351,7 +352,7 @@ def _fractional(
     if random_samples is None:
         drawn = default_generator(generator).random((*x.shape[:2], axes)).astype(x.dtype)
     else:
-        drawn = random_samples._array if isinstance(random_samples, Tensor) else np.asarray(random_samples)
+        drawn = np.asarray(bare(random_samples))
         if drawn.shape != (*x.shape[:2], axes):
             raise ShapeError(f"{name}: _random_samples of shape {drawn.shape}; it needs {(*x.shape[:2], axes)}")
     # The places of every window in the flattened axes, (N, C, *counts, elements of a window). PyTorch's samples of a

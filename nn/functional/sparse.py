@@ -9,6 +9,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.dispatch import bare
 from autodiff.fused.embedding import by_rows
 from nn.functional.common import as_input
 
@@ -41,7 +42,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     array([[1, 0, 0],
            [0, 0, 1]])
     """
-    indices = as_array(tensor._array if isinstance(tensor, Tensor) else tensor)
+    indices = as_array(bare(tensor))
     if indices.dtype.kind not in "iu" and indices.size:
         raise DTypeError(f"one_hot: indices must be integers, got dtype {indices.dtype}")
     if num_classes < -1 or num_classes == 0:
@@ -166,7 +167,7 @@ def embedding_bag(
         raise ArgumentError(f"embedding_bag: mode must be 'sum', 'mean' or 'max', got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
         raise ArgumentError(f"embedding_bag: per_sample_weights go with mode 'sum', not with {mode!r}")
-    places = as_array(input._array if isinstance(input, Tensor) else input)
+    places = as_array(bare(input))
     places = places.astype(np.intp) if not places.size else places
     factors = None if per_sample_weights is None else as_input(per_sample_weights)
     if factors is not None and factors.shape != places.shape:
@@ -210,7 +211,7 @@ def _bags(total: int, offsets: Any, include_last: bool) -> tuple[Any, Any]:
     """Of bags that lie one after the other: the position of each entry, (B, longest), and which of them are entries."""
     if offsets is None:
         raise ArgumentError("embedding_bag: a one-dimensional input needs offsets, where each bag begins")
-    starts = as_array(offsets._array if isinstance(offsets, Tensor) else offsets)
+    starts = as_array(bare(offsets))
     starts = starts if starts.size else starts.astype(np.intp)
     if starts.ndim != 1 or starts.dtype.kind not in "iu":
         raise ShapeError(
@@ -232,7 +233,7 @@ def _shorten(indices: Any, table: Any, max_norm: float, norm_type: float) -> Non
         raise ArgumentError(
             "embedding: max_norm changes weight for good, so weight must be a leaf, such as a Parameter"
         )
-    rows = np.unique(indices._array if isinstance(indices, Tensor) else indices)
+    rows = np.unique(bare(indices))
     if rows.dtype.kind not in "iu" or (rows.size and not 0 <= rows[0] <= rows[-1] < table.shape[0]):
         return  # the lookup itself says what is wrong, and nothing has changed
     norms = np.linalg.norm(table._array[rows], ord=norm_type, axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.dispatch import bare
 
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
@@ -67,7 +68,7 @@ def vector_to_parameters(vec: ArrayLike, parameters: Iterable[Tensor]) -> None:
     array([[3., 4.]])
     """
     held = _listed("vector_to_parameters", parameters)
-    vector = vec._array if isinstance(vec, Tensor) else np.asarray(vec)
+    vector = np.asarray(bare(vec))
     total = sum(p.size for p in held)
     if vector.shape != (total,):
         raise ShapeError(f"vector_to_parameters: a vector of shape {vector.shape} for parameters of {total} elements")

@@ -9,6 +9,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.dispatch import bare
 
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
@@ -101,7 +102,7 @@ def unpad_sequence(padded_sequences: ArrayLike, lengths: ArrayLike, batch_first:
     """
     x = padded_sequences if isinstance(padded_sequences, Tensor) else Tensor(padded_sequences)
     x = x if batch_first else x.swapaxes(0, 1)
-    counts = np.asarray(lengths._array if isinstance(lengths, Tensor) else lengths)
+    counts = np.asarray(bare(lengths))
     if counts.shape != x.shape[:1]:
         raise ShapeError(f"unpad_sequence: lengths of shape {counts.shape} for {x.shape[0]} sequences")
     return [x[i, : int(n)] for i, n in enumerate(counts)]
@@ -115,12 +116,7 @@ def invert_permutation(permutation: ArrayLike) -> Tensor | None:
     >>> invert_permutation([2, 0, 1]).data
     array([1, 2, 0])
     """
-    return None if permutation is None else Tensor(np.argsort(_whole(permutation)))
-
-
-def _whole(values: Any) -> Any:
-    """Integers as an array."""
-    return np.asarray(values._array if isinstance(values, Tensor) else values)
+    return None if permutation is None else Tensor(np.argsort(np.asarray(bare(permutation))))
 
 
 def pack_padded_sequence(
@@ -150,7 +146,7 @@ def pack_padded_sequence(
     (array([1., 3., 2.]), array([2, 1]))
     """
     x = input if isinstance(input, Tensor) else Tensor(input)
-    counts = _whole(lengths)
+    counts = np.asarray(bare(lengths))
     if x.ndim < 2:
         raise ShapeError(f"pack_padded_sequence: input of shape {x.shape}; it needs (L, N, ...)")
     x = x.swapaxes(0, 1) if batch_first else x
@@ -208,7 +204,7 @@ def pad_packed_sequence(
     array([[1., 2.],
            [3., 0.]])
     """
-    sizes = _whole(sequence.batch_sizes)
+    sizes = np.asarray(bare(sequence.batch_sizes))
     longest = len(sizes)
     if total_length is not None and total_length < longest:
         raise ArgumentError(f"pad_packed_sequence: total_length={total_length} is shorter than a sequence of {longest}")
@@ -223,7 +219,7 @@ def pad_packed_sequence(
         padded = np.pad(padded, more, constant_values=padding_value)
     counts = there.sum(axis=0)
     if sequence.unsorted_indices is not None:
-        order = _whole(sequence.unsorted_indices)
+        order = np.asarray(bare(sequence.unsorted_indices))
         padded, counts = padded[:, order], counts[order]
     return padded.swapaxes(0, 1) if batch_first else padded, Tensor(counts)
 
