@@ -242,6 +242,17 @@ def _copied(value: Any) -> Any:
     return [_copied(v) for v in value] if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
 
 
+class _Chainable(Schedule):
+    """One that multiplies the present rate: to begin anew is to begin from the base rates."""
+
+    def _restart(self) -> None:
+        self.last_epoch = 0
+        self._set(self.base_lrs)
+        self._is_initial = True
+        self._set(self.get_lr())
+        self._is_initial = False
+
+
 class _ByFunctions(Schedule):
     """One whose rates come from functions of the step, one for each group."""
 
@@ -278,15 +289,8 @@ class MultiplicativeLR(_ByFunctions):
             return self._rates()
         return [rate * factor(self.last_epoch) for factor, rate in zip(self.lr_lambdas, self._rates(), strict=True)]
 
-    def _closed_form(self) -> list[float]:
-        steps = range(1, self.last_epoch + 1)
-        return [
-            base * math.prod(factor(step) for step in steps)
-            for factor, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
-        ]
 
-
-class PolynomialLR(Schedule):
+class PolynomialLR(_Chainable):
     """The base rate times ``(1 - step / total_iters)^power``, and 0 from ``total_iters`` on."""
 
     _example = ("total_iters=4", 1, "[1.0, 0.75]")
@@ -308,12 +312,8 @@ class PolynomialLR(Schedule):
         factor = (left / (1 - (self.last_epoch - 1) / self.total_iters)) ** self.power
         return [rate * factor for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        left = 1 - min(self.last_epoch, self.total_iters) / self.total_iters
-        return [base * left**self.power for base in self.base_lrs]
 
-
-class StepLR(Schedule):
+class StepLR(_Chainable):
     """The rate times ``gamma`` every ``step_size`` steps."""
 
     _example = ("step_size=2, gamma=0.5", 4, "[1.0, 1.0, 0.5, 0.5, 0.25]")
@@ -330,11 +330,8 @@ class StepLR(Schedule):
             return self._rates()
         return [rate * self.gamma for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
 
-
-class MultiStepLR(Schedule):
+class MultiStepLR(_Chainable):
     """The rate times ``gamma`` at every milestone.
 
     Parameters
@@ -361,11 +358,8 @@ class MultiStepLR(Schedule):
         times = Counter(self.milestones)[self.last_epoch]
         return [rate * self.gamma**times for rate in self._rates()] if times else self._rates()
 
-    def _closed_form(self) -> list[float]:
-        return [base * self.gamma ** bisect_right(self.milestones, self.last_epoch) for base in self.base_lrs]
 
-
-class ExponentialLR(Schedule):
+class ExponentialLR(_Chainable):
     """The rate times ``gamma`` at every step."""
 
     _example = ("gamma=0.5", 3, "[1.0, 0.5, 0.25, 0.125]")
@@ -377,9 +371,6 @@ class ExponentialLR(Schedule):
     def get_lr(self) -> list[float]:
         """The present rate times ``gamma``."""
         return self._rates() if self._is_initial else [rate * self.gamma for rate in self._rates()]
-
-    def _closed_form(self) -> list[float]:
-        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
 
 
 class ConstantLR(Schedule):
@@ -415,7 +406,7 @@ class ConstantLR(Schedule):
         ]
 
 
-class LinearLR(Schedule):
+class LinearLR(_Chainable):
     """A factor that goes from ``start_factor`` to ``end_factor`` in ``total_iters`` equal steps: warm-up, or cool-down.
 
     Parameters
@@ -452,10 +443,6 @@ class LinearLR(Schedule):
         rise = self.end_factor - self.start_factor
         quotient = 1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise)
         return [rate * quotient for rate in self._rates()]
-
-    def _closed_form(self) -> list[float]:
-        part = (self.end_factor - self.start_factor) * min(self.total_iters, self.last_epoch) / self.total_iters
-        return [base * (self.start_factor + part) for base in self.base_lrs]
 
 
 class CosineAnnealingLR(Schedule):
@@ -534,7 +521,7 @@ class CosineAnnealingWarmRestarts(Schedule):
 
     def step(self) -> None:
         """Count one step and set the rates."""
-        self.T_cur += 1
+        self.T_cur = 0 if self.last_epoch < 0 else self.T_cur + 1
         if self.T_cur >= self.T_i:
             self.T_cur %= self.T_i
             self.T_i *= self.T_mult

@@ -109,6 +109,40 @@ def pull(p: Any, step: int) -> Any:
     return p.data * (1 + 0.5 * math.sin(step))
 
 
+PARTS: dict[str, Callable[[Any, Any], Any]] = {
+    "multiplicative": lambda lib, o: lib.MultiplicativeLR(o, lambda step: 0.9),
+    "polynomial": lambda lib, o: lib.PolynomialLR(o, 4),
+    "step": lambda lib, o: lib.StepLR(o, 2),
+    "multistep": lambda lib, o: lib.MultiStepLR(o, [0, 1, 3]),
+    "exponential": lambda lib, o: lib.ExponentialLR(o, 0.8),
+    "linear": lambda lib, o: lib.LinearLR(o, total_iters=3),
+    "constant": lambda lib, o: lib.ConstantLR(o, total_iters=2),
+    "constant-none": lambda lib, o: lib.ConstantLR(o, total_iters=0),
+    "cosine": lambda lib, o: lib.CosineAnnealingLR(o, 3, 0.013),
+    "cosine-restarts": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 2),
+    "lambda": lambda lib, o: lib.LambdaLR(o, lambda step: 1 / (1 + step)),
+    "cyclic": lambda lib, o: lib.CyclicLR(o, 0.01, 0.1, 2),
+}
+
+
+@pytest.mark.parametrize("second", PARTS)
+def test_every_schedule_after_every_other_is_pytorchs_to_the_last_bit(second: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
+    for first in PARTS:
+        rates: list[list[float]] = []
+        for lib, weights in ((optim, autodiff.Tensor(np.ones(1), requires_grad=True)), (torch.optim, None)):
+            held = torch.nn.Parameter(torch.ones(1)) if weights is None else weights
+            optimizer = lib.SGD([held], lr=0.137, momentum=0.9)
+            parts = [PARTS[name](lib.lr_scheduler, optimizer) for name in (first, second)]
+            schedule = lib.lr_scheduler.SequentialLR(optimizer, parts, [3])
+            rates.append([optimizer.param_groups[0]["lr"]])
+            for _ in range(8):
+                optimizer.step()
+                schedule.step()
+                rates[-1].append(optimizer.param_groups[0]["lr"])
+        assert rates[0] == rates[1], (first, second)
+
+
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_follows_pytorch_for_200_steps(name: str, kind: str) -> None:
