@@ -15,21 +15,23 @@ import numpy as np
 
 from autodiff.compiler.layout import LEASED, Buffer, Pool, Scratch, place
 from autodiff.compiler.listing import Listing
-from autodiff.compiler.passes import strength
 from autodiff.compiler.passes.chains import Chain, fuse
 from autodiff.compiler.passes.simplify import (
     COPIES,
     EMPTY,
     FILLS,
+    as_operand,
+    c_einsum,
     can_write,
     copies,
     decide_first,
     drop,
     elide_copies,
     fold,
+    reduce_strength,
     share,
+    short,
 )
-from autodiff.compiler.passes.strength import as_operand, reduce_strength
 from autodiff.compiler.private import vanished
 from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, named, reads, slots_in
 
@@ -51,7 +53,7 @@ _ALIKE = named(
 _SHAPED = named(
     "dot matmul einsum concatenate stack where clip outer swapaxes moveaxis expand_dims reshape transpose broadcast_to"
 )
-_SHAPED |= {strength.c_einsum, strength.short, np.lib.stride_tricks.as_strided}
+_SHAPED |= {c_einsum, short, np.lib.stride_tricks.as_strided}
 _SHAPING_METHODS = {"nonzero", "compress", "repeat", "choose"}
 
 
@@ -103,7 +105,7 @@ class Code:
         share(listing)
         drop(listing)
         decide_first(listing)
-        reduce_strength(listing.ops)
+        reduce_strength(listing)
         elide_copies(listing)
         drop(listing)
         fuse(listing)
@@ -273,7 +275,7 @@ class Code:
             return f"np_{name}"
         if isinstance(target, Chain):
             return self._constant(target, "chain")
-        if name and getattr(strength, name, None) is target:
+        if target is short or target is c_einsum:
             self.scope[name] = target
             return name
         if name and getattr(np.linalg, name, None) is target:
@@ -304,10 +306,10 @@ class Code:
                 if buffer.exported:
                     self.names[out.index] = buffer.name
                     first = [f"{buffer.name} = {self._leased(buffer)}"]
-                return first if op.target in EMPTY else [*first, self._into(op, out)]
+                return first if op.target in EMPTY else [*first, self._made(op, self._name(out))]
             if not op.writes and not buffer.exported:
                 return []  # a view of a place known beforehand
-        text = self._plain(op)
+        text = self._made(op)
         if op.target is cleared:
             return [f"if {self._text(op.args[0])}: {text}"]
         if op.target is vanished and op.args[0].value.size:
@@ -332,52 +334,41 @@ class Code:
         memory = f", lease({buffer.nbytes})" if buffer.nbytes >= LEASED else ""
         return f"ndarray({buffer.shape}, {dtype}{memory}{order})"
 
-    def _plain(self, op: Op) -> str:
-        """The call as it was recorded."""
-        target, args = op.target, self._operands(op)
-        kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
+    def _made(self, op: Op, into: str = "") -> str:
+        """The call as it was recorded, or with its result written into a place that is known beforehand."""
+        target, args, given = op.target, self._operands(op), dict(op.kwargs)
+        by_place = (isinstance(target, np.ufunc) and target.nout == 1) or target is np.dot
+        if by_place and list(given) == ["out"] and isinstance(given["out"], Slot):
+            into = self._text(given.pop("out"))
+        kwargs = [f"{key}={self._text(value)}" for key, value in given.items()]
+        if into:
+            if target in FILLS:
+                return f"{into}.fill({FILLS[target]})"
+            if target is np.full:
+                return f"{into}[...] = {args[1]}"
+            if copies(op):
+                shape = op.args[0].value.shape
+                place = into if shape == op.out.value.shape else f"{into}.reshape({shape})"  # type: ignore[union-attr]
+                return f"{place}[...] = {args[0]}"  # for a small array in half of the time of np.copyto
+            if getattr(target, "__name__", "") == "reduce" or target is short:
+                args[3] = into
+            elif by_place and not kwargs and target not in _OUT_BY_NAME:
+                args.append(into)
+            else:
+                kwargs.append(f"out={into}")
         if type(target) is Attribute:
             return f"{args[0]}.{target.name}"
-        if type(target) is Method:
-            return f"{args[0]}.{target.name}({', '.join(args[1:] + kwargs)})"
         if target is operator.getitem:
             return f"{args[0]}[{args[1]}]"
         if target is operator.setitem:
             return f"{args[0]}[{args[1]}] = {args[2]}"
-        by_place = isinstance(target, np.ufunc) and target.nout == 1 and target not in _OUT_BY_NAME
-        if by_place and list(op.kwargs) == ["out"] and isinstance(op.kwargs["out"], Slot):
-            return f"{self._callable(target)}({', '.join([*args, self._text(op.kwargs['out'])])})"
-        if target is np.dot and len(args) == 2 and not kwargs and isinstance(op.args[0], Slot):
-            return f"{args[0]}.dot({args[1]})"  # past NumPy's dispatch
-        return f"{self._callable(target)}({', '.join(args + kwargs)})"
-
-    def _into(self, op: Op, out: Slot) -> str:
-        """The call, with its result written into the place that is known beforehand."""
-        name, target = self._name(out), op.target
-        if target in FILLS:
-            return f"{name}.fill({FILLS[target]})"
-        if target is np.full:
-            return f"{name}[...] = {self._text(op.args[1])}"
-        if copies(op):
-            source = op.args[0]
-            into = name
-            if source.value.shape != out.value.shape:
-                into = f"{name}.reshape({source.value.shape})"
-            return f"{into}[...] = {self._text(source)}"  # for a small array in half of the time of np.copyto
-        args = self._operands(op)
-        kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
-        if target is np.dot and len(args) == 2 and not kwargs:
-            return f"{args[0]}.dot({args[1]}, {name})"  # past NumPy's dispatch, which takes as long as a small product
-        if isinstance(target, np.ufunc):
-            if not kwargs and target not in _OUT_BY_NAME:
-                return f"{self._callable(target)}({', '.join([*args, name])})"
-            return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
-        if getattr(target, "__name__", "") == "reduce" or target is strength.short:
-            args[3] = name
-            return f"{self._callable(target)}({', '.join(args + kwargs)})"
         if type(target) is Method:
-            return f"{args[0]}.{target.name}({', '.join([*args[1:], *kwargs, f'out={name}'])})"
-        return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
+            return f"{args[0]}.{target.name}({', '.join(args[1:] + kwargs)})"
+        if target is np.dot and not kwargs and isinstance(op.args[0], Slot):
+            return (
+                f"{args[0]}.dot({', '.join(args[1:])})"  # past NumPy's dispatch, which takes as long as a small product
+            )
+        return f"{self._callable(target)}({', '.join(args + kwargs)})"
 
     def __str__(self) -> str:
         return self.source + "".join(f"\n{chain.text(f'chain{i}')}" for i, chain in enumerate(self.chains))

@@ -39,8 +39,6 @@ class Buffer:
         In the scratch memory.
     """
 
-    __slots__ = ("dtype", "exported", "first", "last", "name", "nbytes", "offset", "root", "shape", "slots", "strides")
-
     def __init__(self, root: Slot, first: int) -> None:
         self.root = root
         self.shape, self.dtype, self.strides = root.value.shape, root.value.dtype, root.value.strides

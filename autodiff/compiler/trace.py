@@ -52,21 +52,8 @@ class Entry:
         Backward passes that began when this was the latest entry.
     """
 
-    __slots__ = (
-        "code",
-        "index",
-        "key",
-        "leaves",
-        "next",
-        "op",
-        "outs",
-        "parent",
-        "passes",
-        "ready",
-        "ready_passes",
-        "settled",
-        "visits",
-        "why",
+    __slots__ = tuple(
+        "alone code index key leaves next op outs parent passes ready ready_passes settled visits why".split()
     )
 
     def __init__(self, op: Any = None, key: Any = None, parent: Entry | None = None, outs: Any = ()) -> None:

@@ -1,5 +1,5 @@
 """What need not be done: constants, calls made before, results that nobody needs, copies of what is not used
-afterwards.
+afterwards, and what an ordinary call does before and after its work.
 """
 
 from __future__ import annotations
@@ -10,17 +10,34 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.listing import Listing
-from autodiff.compiler.passes.strength import c_einsum, short
 from autodiff.compiler.record import Attribute, Method, Op, Slot, Storage, reads, slots_in
 from autodiff.compiler.standin import mapped, outlined
+from autodiff.ops.short_sums import is_short, summed
 
-__all__ = ["can_write", "copies", "decide_first", "drop", "elide_copies", "fold", "share"]
+try:
+    from numpy._core.multiarray import c_einsum
+except ImportError:  # another NumPy may keep it elsewhere; the public function ends in it
+    c_einsum = np.einsum
+
+__all__ = [
+    "as_operand",
+    "c_einsum",
+    "can_write",
+    "copies",
+    "decide_first",
+    "drop",
+    "elide_copies",
+    "fold",
+    "reduce_strength",
+    "share",
+    "short",
+]
 
 COPIES = {np.array, np.asarray, np.ascontiguousarray, np.copy, np.reshape, np.ravel}
 COPY_METHODS = {"astype", "copy", "reshape", "ravel", "flatten"}
 FILLS = {np.zeros: 0, np.ones: 1, np.zeros_like: 0, np.ones_like: 1}
 EMPTY = {np.empty, np.empty_like}
-_TAKE_OUT = {np.dot, np.concatenate, np.stack, np.clip, np.outer}
+_TAKE_OUT = {np.concatenate, np.stack, np.clip, np.outer, c_einsum}
 #: So many calls at most are moved before all others for the sake of one decision.
 _FEW = 8
 _OUT_METHODS = {"cumsum", "cumprod", "clip", "argmax", "argmin"}
@@ -238,6 +255,34 @@ def _merge(listing: Listing, gone: Storage, source: Slot) -> None:
         op.writes = tuple(source.storage if s is gone else s for s in op.writes)
 
 
+def short(x: Any, axis: Any, dtype: None, out: Any, keepdims: bool) -> Any:
+    """``np.add.reduce`` over a short last axis, in a tenth of its time."""
+    return summed(x, keepdims, out)
+
+
+def as_operand(number: Any, dtype: np.dtype[Any]) -> Any:
+    """A number as the array that NumPy makes of it beside an array of ``dtype``; None where that is not so simple."""
+    if isinstance(number, np.generic):
+        return np.asarray(number) if number.dtype.kind in "biufc" else None
+    if type(number) is int and dtype.kind in "iu":
+        facts = np.iinfo(dtype)
+        return np.array(number, dtype) if facts.min <= number <= facts.max else None
+    if type(number) in (int, float) and dtype.kind == "f" and abs(number) <= min(2.0**53, float(np.finfo(dtype).max)):
+        return np.array(number, dtype)
+    return None
+
+
+def reduce_strength(listing: Listing) -> None:
+    """Calls that NumPy itself would make, or that make the same additions, instead of dearer ones."""
+    for op in listing.ops:
+        if op.target is np.einsum and op.kwargs.get("optimize", False) is False:
+            op.target, op.kwargs = c_einsum, {key: value for key, value in op.kwargs.items() if key != "optimize"}
+        elif op.target == np.add.reduce and len(op.args) == 5 and not op.kwargs and op.errors is None:
+            array, axis, dtype, out, _ = op.args
+            if isinstance(array, Slot) and dtype is None and out is None and is_short(array.value, axis):
+                op.target = short
+
+
 def copies(op: Op) -> bool:
     """Whether it is a copy, in another dtype or shape perhaps."""
     return op.target in COPIES or (type(op.target) is Method and op.target.name in COPY_METHODS)
@@ -252,13 +297,11 @@ def can_write(op: Op) -> bool:
         return target.nout == 1 and set(kwargs) <= {"dtype", "casting", "axis", "axes", "keepdims", "subok"}
     if getattr(target, "__name__", "") == "reduce" and isinstance(getattr(target, "__self__", None), np.ufunc):
         return len(op.args) == 5
-    if target is short:
-        return True
-    if target in FILLS or target in EMPTY:
+    if target is short or target in FILLS or target in EMPTY or target in _TAKE_OUT:
         return True
     if target is np.full:
         return len(op.args) >= 2
-    if target in COPIES or (type(target) is Method and target.name in COPY_METHODS):
+    if copies(op):
         first = op.args[0] if op.args else None
         order = kwargs.get("order", "C") in ("C", "K", None) and not any(
             a in ("F", "A") for a in op.args[1:] if isinstance(a, str)
@@ -266,15 +309,10 @@ def can_write(op: Op) -> bool:
         if not isinstance(first, Slot) or not isinstance(first.value, np.ndarray) or not order:
             return False
         return first.value.shape == out.value.shape or bool(out.value.flags.c_contiguous)
-    if target is c_einsum:
-        return True
     if target is np.dot:
         return all(
             isinstance(a, Slot) and isinstance(a.value, np.ndarray) and a.value.dtype == out.value.dtype
             for a in op.args[:2]
         ) and bool(out.value.flags.c_contiguous)
-    if target in _TAKE_OUT:
-        return "dtype" not in kwargs or target is not np.dot
-    if type(target) is Method and target.name in _OUT_METHODS:
-        return set(kwargs) <= {"axis", "keepdims"} and len(op.args) <= 2
-    return False
+    known = type(target) is Method and target.name in _OUT_METHODS
+    return known and set(kwargs) <= {"axis", "keepdims"} and len(op.args) <= 2
