@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, DTypeError
+from autodiff.core.errors import ArgumentError, AutodiffError, DTypeError
 from autodiff.dispatch import bare
 from autodiff.extras import require
 from autodiff.files import CHECKSUMS, check, checksums, read_npz, reading, replacing, write_npz
@@ -115,7 +115,11 @@ def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[st
             f"load: the first argument is a module, got a {type(module).__name__}; "
             + ("write load(module, path)" if swapped else "load_file(path) gives the arrays alone")
         )
-    return module.load_state_dict(load_file(path), strict=strict)
+    state = load_file(path)
+    try:
+        return module.load_state_dict(state, strict=strict)
+    except AutodiffError as error:
+        raise type(error)(f"load {path}: {error}") from error
 
 
 def save_file(tensors: Mapping[str, object], path: str | Path) -> None:

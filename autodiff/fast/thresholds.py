@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from autodiff.core.errors import ArgumentError
+
 __all__ = ["THRESHOLDS", "Threshold", "main"]
 
 
@@ -89,13 +91,19 @@ def _chosen() -> dict[str, Threshold]:
     table = {threshold.name: threshold for threshold in _TABLE}
     for part in filter(None, os.environ.get("AUTODIFF_THRESHOLDS", "").split(",")):
         name, _, value = part.partition("=")
-        if name.strip() not in table or not value.strip().isdigit():
-            raise ValueError(f"AUTODIFF_THRESHOLDS: {part!r}; it needs NAME=NUMBER, a name of autodiff.fast.thresholds")
+        if name.strip() not in table or not value.strip().isdecimal():
+            raise ArgumentError(
+                "the environment variable AUTODIFF_THRESHOLDS must hold NAME=NUMBER, with names of"
+                f" autodiff.fast.thresholds, got {part!r}"
+            )
         table[name.strip()] = replace(table[name.strip()], value=int(value))
     return table
 
 
 THRESHOLDS = _chosen()
+
+if (_told := os.environ.get("AUTODIFF_PLAIN", "")) not in ("", "0", "1"):
+    raise ArgumentError(f"the environment variable AUTODIFF_PLAIN must be 0 or 1, got {_told!r}")
 
 
 def main() -> None:

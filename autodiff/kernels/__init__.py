@@ -414,7 +414,7 @@ def prepared(name: str, count: int, size: int, *arguments: Any) -> Callable[...,
 
 
 def _from_environment() -> None:
-    mode = os.environ.get("AUTODIFF_KERNELS", "auto")
+    mode = os.environ.get("AUTODIFF_KERNELS") or "auto"
     if mode not in _MODES:
         raise ArgumentError(f"the environment variable AUTODIFF_KERNELS must be one of {_MODES}, got {mode!r}")
     use(mode)

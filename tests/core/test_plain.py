@@ -218,7 +218,7 @@ def test_every_threshold_has_a_benchmark_and_can_be_measured_anew():
 
 def test_a_threshold_can_be_set_for_a_process():
     code = "from autodiff.fast.thresholds import THRESHOLDS as t; print(t['FEW'].value, t['MATMUL'].value)"
-    for setting, said in (("FEW=3, MATMUL=7", "3 7\n"), ("FEWER=3", ""), ("FEW=x", "")):
+    for setting, said in (("FEW=3, MATMUL=7", "3 7\n"), ("FEWER=3", ""), ("FEW=²", "")):
         done = subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "AUTODIFF_THRESHOLDS": setting},
@@ -227,4 +227,17 @@ def test_a_threshold_can_be_set_for_a_process():
             check=False,
         )
         assert done.stdout == said
-        assert said or "AUTODIFF_THRESHOLDS" in done.stderr
+        assert said or "ArgumentError: the environment variable AUTODIFF_THRESHOLDS" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("", "False\n"), ("0", "False\n"), ("1", "True\n"), ("false", ""), ("2", "")]
+)
+def test_plain_is_set_by_0_and_1_alone(value, said):
+    code = "from autodiff.core.modes import ORDINARY; print(ORDINARY.plain)"
+    env = {**os.environ, "AUTODIFF_PLAIN": value}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == said
+    assert (
+        said or f"ArgumentError: the environment variable AUTODIFF_PLAIN must be 0 or 1, got {value!r}" in done.stderr
+    )

@@ -35,6 +35,13 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     )
 
 
+def test_a_file_that_does_not_fit_a_module_is_named(tmp_path: Path) -> None:
+    nn.save(nn.Linear(2, 3), tmp_path / "small.npz")
+    for other, kind in ((nn.Linear(3, 2), ShapeError), (nn.Sequential(nn.Linear(2, 3)), ArgumentError)):
+        with pytest.raises(kind, match=r"small\.npz"):
+            nn.load(other, tmp_path / "small.npz")
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_module_comes_back_bit_for_bit(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / "deep" / f"net{suffix}"
