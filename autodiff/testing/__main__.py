@@ -29,23 +29,6 @@ from autodiff.testing.mutation import Mutants, mutants, telling_calls
 from autodiff.testing.pages import Case, write_page
 from autodiff.testing.verify import Verification, find, verify, verify_all
 
-_HEADINGS = (
-    "operation",
-    "kind",
-    "cases",
-    "fused - composed",
-    "ulps",
-    "0 / 1 / 4 / more ulps",
-    "float32",
-    "numeric",
-    "second order",
-    "third order",
-    "forward",
-    "mutants",
-    "verdict",
-)
-
-
 _PAGE = """# Verification
 
 Written by `python -m autodiff.testing --write docs/verification.md`: {}.
@@ -119,8 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with bar or contextlib.nullcontext():
         verify_all(names, cases=100 if options.deep else 3, seed=options.seed, each=each)
-    table = [_HEADINGS, *(_row(result, found) for result, found in rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
+    cells = [_row(result, found) for result, found in rows]
+    table = [list(cells[0]), *(list(row.values()) for row in cells)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     failed = [(result, found) for result, found in rows if not (result.passed and found.passed)]
@@ -232,25 +216,25 @@ def _mutants(name: str, seed: int) -> Mutants:
         return Mutants(0, (), (f"{type(error).__name__}: {error}",))
 
 
-def _row(result: Verification, found: Mutants) -> tuple[str, ...]:
+def _row(result: Verification, found: Mutants) -> dict[str, str]:
     def small(value: float | None, form: str = ".1e") -> str:
         return "" if value is None else format(value, form)
 
-    return (
-        result.name,
-        result.kind,
-        str(result.cases),
-        small(result.composed_error),
-        small(result.composed_ulps, ".1f"),
-        _shares(result.ulp_histogram),
-        small(result.float32_ratio, ".2f"),
-        small(result.numeric_error),
-        small(result.second_order_error),
-        small(result.third_order_error),
-        small(result.forward_error),
-        str(found),
-        "pass" if result.passed and found.passed else "FAIL",
-    )
+    return {
+        "operation": result.name,
+        "kind": result.kind,
+        "cases": str(result.cases),
+        "fused - composed": small(result.composed_error),
+        "ulps": small(result.composed_ulps, ".1f"),
+        "0 / 1 / 4 / more ulps": _shares(result.ulp_histogram),
+        "float32": small(result.float32_ratio, ".2f"),
+        "numeric": small(result.numeric_error),
+        "second order": small(result.second_order_error),
+        "third order": small(result.third_order_error),
+        "forward": small(result.forward_error),
+        "mutants": str(found),
+        "verdict": "pass" if result.passed and found.passed else "FAIL",
+    }
 
 
 def _shares(histogram: dict[int, int]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from autodiff.facts import candidates
+from autodiff.facts import Draw, candidates
 
 __all__ = ["NASTY", "HypothesisDraw", "NastyDraw", "RandomDraw", "bounded"]
 
@@ -18,27 +18,20 @@ P = ParamSpec("P")
 Array = np.ndarray[Any, Any]
 
 
-class _Draw:
+class _Draw(Draw):
     """Everything that follows from drawing one integer."""
-
-    def integer(self, low: int, high: int) -> int:
-        """An integer in [low, high]."""
-        raise NotImplementedError
 
     def _integers(self, count: int, high: int) -> Array:
         """``count`` integers in [0, high]."""
         raise NotImplementedError
 
     def boolean(self) -> bool:
-        """True or False."""
         return bool(self.integer(0, 1))
 
     def choice(self, options: Sequence[T]) -> T:
-        """One of the options; the first is the simplest."""
         return options[self.integer(0, len(options) - 1)]
 
     def shape(self, min_ndim: int = 0, max_ndim: int = 3, min_side: int = 1, max_side: int = 4) -> tuple[int, ...]:
-        """A shape."""
         return tuple(self.integer(min_side, max_side) for _ in range(self.integer(min_ndim, max(min_ndim, max_ndim))))
 
     def shapes(self, count: int) -> list[tuple[int, ...]]:
@@ -58,7 +51,6 @@ class _Draw:
         avoid: Sequence[float] = (),
         distinct: bool = False,
     ) -> Array:
-        """Float64 values in (low, high), away from ``avoid``; with ``distinct`` no two of them close."""
         count = int(np.prod(shape, dtype=int))
         if not distinct:
             values = self._candidates(low, high, avoid)
@@ -77,19 +69,15 @@ class _Draw:
         return candidates(low, high, avoid)
 
     def integers(self, shape: tuple[int, ...], low: int, high: int) -> Array:
-        """Int64 values in [low, high]."""
         return (low + self._integers(int(np.prod(shape, dtype=int)), high - low)).reshape(shape)
 
     def mask(self, shape: tuple[int, ...]) -> Array:
-        """Booleans."""
         return self.integers(shape, 0, 1).astype(bool)
 
     def axis(self, ndim: int) -> int:
-        """An axis, perhaps counted from the end."""
         return self.integer(-ndim, ndim - 1) if ndim else 0
 
     def axes(self, ndim: int) -> int | tuple[int, ...] | None:
-        """None, one axis, or several."""
         kind = self.integer(0, 2)
         if kind == 0 or ndim == 0:
             return None
@@ -111,7 +99,6 @@ class RandomDraw(_Draw):
         self.generator = generator
 
     def integer(self, low: int, high: int) -> int:
-        """An integer in [low, high]."""
         return int(self.generator.integers(low, high + 1))
 
     def _integers(self, count: int, high: int) -> Array:
@@ -150,7 +137,6 @@ class HypothesisDraw(_Draw):
         return np.concatenate([small, rest])
 
     def integer(self, low: int, high: int) -> int:
-        """An integer in [low, high]."""
         return int(self._draw(self._strategies.integers(low, high)))
 
     def _integers(self, count: int, high: int) -> Array:
@@ -182,7 +168,6 @@ class NastyDraw(HypothesisDraw):
         self.kind = self.choice(kinds)
 
     def shape(self, min_ndim: int = 0, max_ndim: int = 3, min_side: int = 1, max_side: int = 4) -> tuple[int, ...]:
-        """A shape."""
         if self.kind == "ones":
             max_side = max(1, min_side)
         elif self.kind in ("ties", "scales"):
@@ -196,7 +181,6 @@ class NastyDraw(HypothesisDraw):
         return (*found[:place], 0, *found[place + 1 :])
 
     def integers(self, shape: tuple[int, ...], low: int, high: int) -> Array:
-        """Int64 values in [low, high]."""
         if self.kind == "repeated":
             return np.full(shape, self.integer(low, high))
         return super().integers(shape, low, high)
@@ -209,7 +193,6 @@ class NastyDraw(HypothesisDraw):
         avoid: Sequence[float] = (),
         distinct: bool = False,
     ) -> Array:
-        """Float64 values in (low, high), away from ``avoid``; with ``distinct`` no two of them close."""
         if self.kind != "ties" or distinct:
             return super().array(shape, low, high, avoid, distinct)
         pair = super().array((2,), low, high, avoid)

@@ -174,13 +174,9 @@ def compare_along(
     """Enter into ``report`` the comparison of one number with the derivative of the sum of ``terms`` along a direction;
     nothing where there is a kink.
     """
-    precision, values = widest(terms, base)
-    with np.errstate(all="ignore"):
-        centre = terms(base) if values is None else values
-    if not np.isfinite(centre).all():
+    reference = _along(terms, base, direction)
+    if not np.isfinite(reference.centre).all():
         return
-    reference = Studied(terms, base, precision)
-    reference.centre, reference.dense = centre, direction
     # There is no gradient whose rounding might excuse it.
     still = Stability(lambda arrays: [None] * len(arrays), base)
     judge = Judge(report, reference, order, [], still, None)
@@ -189,6 +185,15 @@ def compare_along(
     entry = judge.along(leaf, 0, None, Way(analytic, direction))
     if not entry.kink:
         report.entries.append(entry)
+
+
+def _along(terms: Terms, base: list[Any], direction: Sequence[Any]) -> Studied:
+    """A function that is studied along one direction only."""
+    precision, values = widest(terms, base)
+    reference = Studied(terms, base, precision)
+    with np.errstate(all="ignore"):
+        reference.centre, reference.dense = terms(base) if values is None else values, direction
+    return reference
 
 
 def agreement(leaf: Leaf, analytic: float, other: float, size: float, method: str) -> Entry:
@@ -220,10 +225,7 @@ def _misfit(report: Report, leaf: Leaf, g: Any, array: Any) -> str:
 
 def _kinked(terms: Terms, base: list[Any], direction: Sequence[Any]) -> bool:
     """Whether some term has different derivatives from the left and from the right, both well known."""
-    precision, values = widest(terms, base)
-    centre = terms(base) if values is None else values
-    reference = Studied(terms, base, precision)
-    reference.centre, reference.dense = centre, direction
+    reference = _along(terms, base, direction)
     along = reference.along(direction)
     left, right = (one_sided(along, side, 1e-3, reference.noise) for side in (-1, 1))
     with np.errstate(all="ignore"):

@@ -19,7 +19,7 @@ from autodiff.core.errors import ArgumentError
 
 __all__ = ["ClusterView", "EdgeView", "GraphView", "HeatMap", "NodeView", "shared", "starred"]
 
-NodeKind = Literal["op", "fused", "parameter", "input", "constant", "port", "fold", "gradient", "note"]
+NodeKind = Literal["op", "fused", "parameter", "input", "constant", "port", "fold", "gradient"]
 EdgeKind = Literal["data", "gradient", "carry", "link"]
 #: In which copy of which rolled block something lies, from the outside in.
 _Path = tuple[tuple[str, int], ...]
@@ -46,63 +46,40 @@ class HeatMap:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One box of a picture.
+    """One box of a picture."""
 
-    Parameters
-    ----------
-    id : str
-        Stable identifier: the same program gives the same ids.
-    label : str
-        First line of the box: the operation, or the name of a tensor.
-    kind : str
-        ``op``, ``fused``, ``parameter``, ``input``, ``constant``, ``port`` (an input of a fused operation that is drawn
-        expanded), ``fold`` (a cluster drawn as one box), ``gradient`` (where a gradient ends up) or ``note``.
-    family : str
-        Key into :data:`autodiff.viz.style.FAMILIES`: the colour.
-    shape, dtype : tuple of int, str, optional
-        Of the tensor that leaves this box.
-    name : str
-        The user's name of that tensor, empty for none.
-    cluster : str, optional
-        The innermost cluster that holds the box.
-    rows : tuple of str
-        Further lines drawn in the box: values, statistics, gradients, times.
-    details : tuple of (str, str)
-        What the tooltip and the panel of the HTML viewer say, as pairs of heading and text.
-    alert : str
-        ``"NaN"`` or ``"inf"`` draws the box in red with that word.
-    count : int
-        How many of the user's operations the box stands for.
-    times : int
-        How often a folded block repeats; drawn as ``×12``.
-    seconds : float, optional
-        Running time, forward and backward as far as measured.
-    nbytes : int, optional
-        Memory of the result.
-    maps : tuple of HeatMap
-        Its value and its gradient as pictures.
-    numbers : tuple of float
-        The elements of a small array of real numbers, with which the page computes.
-    gradients : tuple of float
-        The elements of its gradient, which the page's own arithmetic has to reproduce.
-    """
-
+    #: The same program gives the same ids.
     id: str
+    #: First line of the box: the operation, or the name of a tensor.
     label: str
+    #: A ``port`` is an input of a fused operation that is drawn expanded, a ``fold`` a cluster drawn as one box, a
+    #: ``gradient`` where a gradient ends up.
     kind: NodeKind = "op"
+    #: Key into :data:`autodiff.viz.style.FAMILIES`: the colour.
     family: str = "elementwise"
+    #: Of the tensor that leaves this box, whose name is the user's, empty for none.
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
     name: str = ""
+    #: The innermost cluster that holds the box.
     cluster: str | None = None
+    #: Further lines drawn in the box: values, statistics, gradients, times.
     rows: tuple[str, ...] = ()
+    #: What the tooltip and the panel of the HTML viewer say, as pairs of heading and text.
     details: tuple[tuple[str, str], ...] = ()
+    #: ``"NaN"`` or ``"inf"`` draws the box in red with that word.
     alert: str = ""
+    #: How many of the user's operations the box stands for.
     count: int = 1
+    #: How often a folded block repeats; drawn as ``×12``.
     times: int = 1
+    #: Running time, forward and backward as far as measured, and memory of the result.
     seconds: float | None = None
     nbytes: int | None = None
+    #: Its value and its gradient as pictures.
     maps: tuple[HeatMap, ...] = ()
+    #: The elements of a small array of real numbers, with which the page computes, and those of its gradient, which the
+    #: page's own arithmetic has to reproduce.
     numbers: tuple[float, ...] = ()
     gradients: tuple[float, ...] = ()
 
@@ -120,41 +97,26 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class EdgeView:
-    """One arrow: one use of a tensor by an operation.
-
-    Parameters
-    ----------
-    id : str
-        Stable identifier.
-    source, target : str
-        Identifiers of two nodes.
-    slot : int
-        Which input of the target this is.
-    kind : str
-        ``data``, ``gradient`` (a cotangent), ``carry`` (from one repetition of a folded block to the next) or ``link``
-        (a dotted line between things that belong together).
-    label : str
-        Drawn next to the arrow.
-    count : int
-        How many uses the arrow stands for.
-    alert : str
-        ``"NaN"`` or ``"inf"`` draws the arrow in red.
-    details : tuple of (str, str)
-        Text of the tooltip.
-    upward : bool
-        Lay the arrow out from target to source, so that a backward graph stands beside its forward graph; of a link:
-        let it have no say in the layout.
-    """
+    """One arrow: one use of a tensor by an operation."""
 
     id: str
     source: str
     target: str
+    #: Which input of the target this is.
     slot: int = 0
+    #: A ``gradient`` is a cotangent, a ``carry`` runs from one repetition of a folded block to the next, a ``link``
+    #: is a dotted line between things that belong together.
     kind: EdgeKind = "data"
+    #: Drawn next to the arrow.
     label: str = ""
+    #: How many uses the arrow stands for.
     count: int = 1
+    #: ``"NaN"`` or ``"inf"`` draws the arrow in red.
     alert: str = ""
+    #: Text of the tooltip.
     details: tuple[tuple[str, str], ...] = ()
+    #: Lay the arrow out from target to source, so that a backward graph stands beside its forward graph; of a link: let
+    #: it have no say in the layout.
     upward: bool = False
 
     def moved(self, source: str, target: str, kind: EdgeKind, count: int) -> EdgeView:
@@ -164,39 +126,19 @@ class EdgeView:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """A group of boxes, drawn as a frame, or as one box while it is collapsed.
-
-    Parameters
-    ----------
-    id : str
-        Stable identifier.
-    label : str
-        Heading of the frame and first line of the collapsed box.
-    kind : str
-        ``module``, ``fused``, ``chain``, ``repeat``, ``span`` or ``side``.
-    parent : str, optional
-        The cluster around it; listed before it.
-    caption : str
-        Second line of the heading, such as the formula of a fused operation.
-    collapsed : bool
-        Drawn as one box.
-    rolled : bool
-        The clusters inside are copies of one another; only the first is drawn, with arrows from each copy to the next
-        as dashed arrows back into it. Copies hold the same number of boxes in the same order.
-    family, shape, dtype, name, rows, details, alert
-        How the collapsed box looks; see :class:`NodeView`.
-    count : int
-        How many of the user's operations are inside.
-    times : int
-        How often the block repeats.
-    """
+    """A group of boxes, drawn as a frame, or while it is collapsed as one box that looks as a NodeView says."""
 
     id: str
+    #: Heading of the frame and first line of the collapsed box.
     label: str
     kind: ClusterKind = "module"
+    #: The cluster around it; listed before it.
     parent: str | None = None
+    #: Second line of the heading, such as the formula of a fused operation.
     caption: str = ""
     collapsed: bool = False
+    #: The clusters inside are copies of one another; only the first is drawn, with arrows from each copy to the next as
+    #: dashed arrows back into it. Copies hold the same number of boxes in the same order.
     rolled: bool = False
     family: str = "module"
     shape: tuple[int, ...] | None = None
@@ -205,6 +147,7 @@ class ClusterView:
     rows: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
     alert: str = ""
+    #: How many of the user's operations are inside, and how often the block repeats.
     count: int = 0
     times: int = 1
 
@@ -225,25 +168,8 @@ _NODE, _EDGE, _CLUSTER = (
 
 @dataclass(frozen=True, slots=True)
 class GraphView:
-    """A whole picture.
-
-    Parameters
-    ----------
-    nodes : tuple of NodeView
-        In topological order.
-    edges : tuple of EdgeView
-        Sorted by target.
-    clusters : tuple of ClusterView
-        Parents before children.
-    title : str
-        Heading of the picture.
-    note : str
-        A sentence below it, for example what was folded and how to unfold it.
-
-    Raises
-    ------
-    ArgumentError
-        If an id is used twice, an edge ends nowhere, or a cluster is listed before its parent.
+    """A whole picture. An id that is used twice, an edge that ends nowhere, or a cluster that is listed before its
+    parent is an ArgumentError.
 
     Examples
     --------
@@ -252,10 +178,14 @@ class GraphView:
     1
     """
 
+    #: In topological order.
     nodes: tuple[NodeView, ...]
+    #: Sorted by target.
     edges: tuple[EdgeView, ...] = ()
+    #: Parents before children.
     clusters: tuple[ClusterView, ...] = ()
     title: str = ""
+    #: A sentence below the picture, for example what was folded and how to unfold it.
     note: str = ""
 
     def __post_init__(self) -> None:

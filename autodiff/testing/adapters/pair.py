@@ -232,11 +232,7 @@ class _Pair(Problem):
         )
 
     def _outputs_of(self, result: Any) -> list[Any]:
-        if self.backward is None:
-            result = result[0] if isinstance(result, tuple | list) else result
-        elif self.takes_cache:
-            result = list(result[:-1])
-        return _floats(result)
+        return _floats(self._raw(result))
 
     def outputs(self, arrays: Arrays) -> list[Any]:
         return self._outputs_of(self._called(arrays)[0])
@@ -280,7 +276,11 @@ class _Pair(Problem):
 
     def _raw(self, result: Any) -> list[Any]:
         """The outputs as the forward returned them."""
-        outs = outputs_of(list(result[:-1]) if self.takes_cache else result)
+        if self.backward is None:
+            result = result[0] if isinstance(result, tuple | list) else result
+        elif self.takes_cache:
+            result = list(result[:-1])
+        outs = outputs_of(result)
         return [o for o in outs if isinstance(o, float) or (as_array(o) is not None and as_array(o).dtype.kind in "fc")]
 
     def _like(self, u: Any, out: Any) -> Any:
