@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import AutodiffError
-from autodiff.testing.arguments import dense
+from autodiff.testing.arguments import dense, plain
 from autodiff.testing.problem import BEND, HASTY, PROBLEMS, Problem
 from autodiff.testing.report import Report
 
@@ -183,8 +183,7 @@ def _one_zeroed(g: Any) -> Any:
     if not np.size(g):
         return g
     keep = np.ones(g.shape, bool)
-    data = np.asarray(g._data if hasattr(g, "_node") else g)
-    keep.reshape(-1)[int(np.argmax(np.abs(data)))] = False
+    keep.reshape(-1)[int(np.argmax(np.abs(plain(g))))] = False
     return g * keep
 
 

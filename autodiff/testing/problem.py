@@ -51,18 +51,10 @@ class Problem:
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
         self.arguments, self.rng = arguments, rng
         arguments.expect()
+        # The point, and what its arrays are.
+        self.base, self.leaves = arguments.base, arguments.leaves
         self.cotangents: list[Any] = []
         self.first: list[Any] = []
-
-    @property
-    def base(self) -> list[Any]:
-        """The point."""
-        return self.arguments.base
-
-    @property
-    def leaves(self) -> list[Leaf]:
-        """What the arrays of the point are."""
-        return self.arguments.leaves
 
     def notes(self) -> list[str]:
         """What the report should mention."""

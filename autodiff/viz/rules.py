@@ -135,11 +135,7 @@ def number_text(array: Any, most: int = 6, digits: int = 5) -> str:
 def _nested(value: Any, digits: int) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_nested(item, digits) for item in value) + "]"
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, complex):
-        return f"{value:.{digits}g}"
-    return f"{value:.{digits}g}"
+    return str(value) if isinstance(value, bool) else f"{value:.{digits}g}"
 
 
 def substituted(op: Any, slot: int, g: Any, out: Any, inputs: tuple[Any, ...]) -> str:

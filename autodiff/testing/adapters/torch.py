@@ -80,7 +80,7 @@ class _Torch(Problem):
             self.buffers = {name: b.double() if b.is_floating_point() else b.clone() for name, b in f.named_buffers()}
         super().__init__(arguments, rng)
         self.stops = Stops()
-        with self._stopping(self.stops.record):
+        with _mode(torch)(self.stops.record):
             outs, leaves = self._first()
         self.outside = self._left_out(outs, leaves)
         if outs and not any(o.requires_grad for o in outs):
@@ -124,12 +124,8 @@ class _Torch(Problem):
             " pass the module itself to check its parameters"
         ]
 
-    def _stopping(self, through: Callable[[Any], Any]) -> Any:
-        """What ``detach`` gives passes through a function of arrays."""
-        return _mode(self.torch)(through)
-
     def _moved(self) -> Any:
-        return self._stopping(self.stops.following()) if self.stops.held else contextlib.nullcontext()
+        return _mode(self.torch)(self.stops.following()) if self.stops.held else contextlib.nullcontext()
 
     def _run(self, arrays: Arrays, tracked: bool) -> tuple[list[Any], list[Any]]:
         torch, count = self.torch, len(arrays) - len(self.parameters)
