@@ -113,8 +113,7 @@ def sample_inputs(name: str, forward: Callable[..., object]) -> list[Input] | No
     """
     for known in sorted(_KNOWN, key=len, reverse=True):
         if name.startswith(known):
-            inputs = _KNOWN[known]()
-            return inputs if len(inputs) <= _count(forward) else inputs[: _count(forward)]
+            return _KNOWN[known]()[: _count(forward)]
     found: list[Any] = []
     for key in _asked(forward):
         if key in ("y", "labels", "targets"):
@@ -149,9 +148,10 @@ def _asked(forward: Callable[..., object]) -> list[str]:
     return names[1:] if names and names[0] in ("ctx", "context") else names
 
 
-def _count(function: Callable[..., Any]) -> int:
+def _count(function: Callable[..., Any]) -> int | None:
+    """How many arguments a function takes; None for any number."""
     kinds = inspect.signature(function).parameters.values()
-    return 99 if any(p.kind is p.VAR_POSITIONAL for p in kinds) else len(kinds)
+    return None if any(p.kind is p.VAR_POSITIONAL for p in kinds) else len(kinds)
 
 
 def cases(*modules: str | ModuleType) -> list[CourseCase]:

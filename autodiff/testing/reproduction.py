@@ -186,12 +186,12 @@ def _definition(f: types.FunctionType) -> tuple[ast.Lambda | ast.FunctionDef, st
     fitting = [node for node in ast.walk(tree) if _fits(node, f)]
     if not fitting:
         raise _Unspellable(f"the source of {f.__qualname__}")
-    segment = ast.get_source_segment(text, fitting[0], padded=True) or ""
-    found: Any = fitting[0]
-    return found, segment
+    found: Any = fitting[-1]  # the innermost
+    return found, ast.get_source_segment(text, found, padded=True) or ""
 
 
 def _fits(node: Any, f: types.FunctionType) -> bool:
+    """Whether a piece of a syntax tree is a function, or a lambda whose code stands within it."""
     code = f.__code__
     if isinstance(node, ast.FunctionDef):
         return (
@@ -200,16 +200,12 @@ def _fits(node: Any, f: types.FunctionType) -> bool:
         )
     if not isinstance(node, ast.Lambda) or f.__name__ != "<lambda>" or node.lineno != code.co_firstlineno:
         return False
-    compiled = compile(ast.Expression(node), "<lambda>", "eval").co_consts
-    inner = next((c for c in compiled if isinstance(c, types.CodeType)), None)
-    return inner is not None and _contents(inner) == _contents(code)
-
-
-def _contents(code: types.CodeType) -> tuple[Any, ...]:
-    """What a lambda reads and holds; names from an enclosing function compile to global ones when it stands alone, so
-    both kinds count as one.
-    """
-    return _used(code), tuple(repr(k) for k in code.co_consts if not isinstance(k, types.CodeType)), code.co_varnames
+    body: Any = node.body
+    spans = [(a, c, b, d) for a, b, c, d in code.co_positions() if None not in (a, b, c, d) and (a, c) != (b, d)]
+    return bool(spans) and all(
+        (body.lineno, body.col_offset) <= (a, c) and (b, d) <= (body.end_lineno, body.end_col_offset)
+        for a, c, b, d in spans
+    )
 
 
 def _used(code: types.CodeType) -> set[str]:

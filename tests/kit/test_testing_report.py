@@ -31,6 +31,17 @@ def same_numbers(report, error: str) -> bool:
     return all(str(entry) in error for entry in report.worst_of().values() if entry.verdict == "fail")
 
 
+def test_of_lambdas_on_one_line_each_is_spelled_itself():
+    shift = 0.5
+    line = {"x + 2.0": lambda x: x + 2.0, "x * 2.0": lambda x: x * 2.0, "shift - x": lambda x: shift - x, "x - shift": lambda x: x - shift}  # noqa: E501  # fmt: skip
+    for text, f in line.items():
+        assert f"(lambda x: {text})" in check_gradients(f, np.ones(2), order=1).reproduce
+    outer = lambda y: (lambda x: x + y) if y else lambda x: x - y
+    assert "(lambda x: x + y)" in check_gradients(outer(1.0), np.ones(2), order=1).reproduce
+    assert "(lambda x: x - y)" in check_gradients(outer(0.0), np.ones(2), order=1).reproduce
+    assert "lambda y: (lambda x: x + y) if y" in spelled(outer)
+
+
 def test_a_lambda_with_what_it_refers_to():
     shift = np.array([0.1, np.pi])
     report = check_gradients(lambda x: np.sin(x + shift) * FACTOR + x.data, np.array([1 / 3, -0.0]), raises=False)
