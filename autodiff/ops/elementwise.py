@@ -487,21 +487,13 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 # --- complex parts: the convention is JAX's (docs/complex.md) ---------------------------------------------------------
 
 conjugate = P("conjugate", np.conjugate, lambda g, out, x: np.conjugate(g), label="conj")
-real = P(
-    "real",
-    lambda x: np.real(x),
-    lambda g, out, x: g,
-    tangent="pointwise",
-    numpy=np.real,
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
-)
+real = P("real", lambda x: np.real(x), lambda g, out, x: g, tangent="pointwise", numpy=np.real)
 imag = P(
     "imag",
     lambda x: np.imag(x),
     lambda g, out, x: -1j * g if x.dtype.kind == "c" else 0 * g,
     tangent="pointwise",
     numpy=np.imag,
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
 )
 
 

@@ -87,7 +87,7 @@ def register() -> None:
             f"{ufunc.__name__}_slope",
             slope,
             lambda g, out, x: g * (2 * rate * ufunc(x) * out * out),
-            sample=lambda draw: ((draw.array(draw.shape(), low, high),), {}),
+            domain=(low, high),
             pointwise=True,
         )
         define(ufunc, lambda g, out, x: g * of(op, x), domain=(low, high))
@@ -158,7 +158,7 @@ def register() -> None:
         lambda g, out, p, x, c: g * s.xlogy(out, x),
         lambda g, out, p, x, c: g * (p * of(gamma_power, p - 1, x, c) - out),
         lambda g, out, p, x, c: -g * out,
-        sample=lambda draw: (tuple(draw.array(shape, *_POSITIVE) for shape in draw.shapes(3)), {}),
+        domain=_POSITIVE,
         pointwise=True,
     )
     beta_power = Primitive(
@@ -168,7 +168,7 @@ def register() -> None:
         lambda g, out, p, q, x, c: g * s.xlog1py(out, -x),
         lambda g, out, p, q, x, c: g * (p * of(beta_power, p - 1, q, x, c) - q * of(beta_power, p, q - 1, x, c)),
         lambda g, out, p, q, x, c: -g * out,
-        sample=lambda draw: (tuple(draw.array(shape, *_UNIT) for shape in draw.shapes(4)), {}),
+        domain=_UNIT,
         pointwise=True,
     )
 
@@ -343,23 +343,21 @@ def register() -> None:
         domain=[(-2.0, 2.0), (-0.7, 2.0)],
     )
     define(s.entr, lambda g, out, x: -g * (np.log(x) + 1), domain=_POSITIVE)
-    facts: dict[str, Any] = {
-        "sample": lambda draw: (tuple(draw.array(shape, *_POSITIVE) for shape in draw.shapes(2)), {}),
-        "pointwise": True,
-    }
     log_of_ratio = Primitive(
         "log_of_ratio",
         _log_of_ratio,
         lambda g, out, x, y: quotient(g, x),
         lambda g, out, x, y: -quotient(g, y),
-        **facts,
+        domain=_POSITIVE,
+        pointwise=True,
     )
     lack = Primitive(  # 1 - x / y; the derivative of the difference over y would cancel
         "lack_of_ratio",
         lambda x, y: quotient(np.subtract(y, x), np.asarray(y)),
         lambda g, out, x, y: -quotient(g, y),
         lambda g, out, x, y: quotient(quotient(g * x, y), y),
-        **facts,
+        domain=_POSITIVE,
+        pointwise=True,
     )
     define(
         s.rel_entr,

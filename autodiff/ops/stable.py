@@ -11,6 +11,7 @@ Sources: Abramowitz and Stegun, chapters 4, 7, 9 and 10.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,10 @@ __all__ = [
 MODERATE = (1e-8, 50.0)
 
 
+#: What a rule is made of acts on each element by itself.
+_pointwise = partial(Primitive, pointwise=True)
+
+
 def of(op: Primitive, *args: Any) -> Any:
     """Of Tensors as an operation, of arrays as an array: what a rule may call."""
     return op.function(*args) if any(hasattr(a, "_node") for a in args) else op.forward(*args)
@@ -54,12 +59,6 @@ def settled(x: Any, far: float = np.inf) -> Any:
         beyond = np.abs(plain) >= (far if plain.dtype.kind == "f" else np.inf)
         return np.where(beyond, 0, x) if np.any(beyond) else x
     return x
-
-
-def _unary(name: str, forward: Any, rule: Any, low: float = -3.0, high: float = 3.0, **facts: Any) -> Primitive:
-    return Primitive(
-        name, forward, rule, sample=lambda draw: ((draw.array(draw.shape(), low, high),), {}), pointwise=True, **facts
-    )
 
 
 # --- logistic functions --------------------------------------------------------------------------------------------
@@ -86,14 +85,8 @@ def sigmoid_forward(x: Any) -> Any:
     return out if np.count_nonzero(out) == out.size else np.where(out == 0, np.exp(np.minimum(x, 0)), out)
 
 
-sigmoid = Primitive(
-    "sigmoid",
-    sigmoid_forward,
-    lambda g, out, x: g * logistic_density_of(x),
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
-    label="σ",
-    pointwise=True,
-    real_only=True,
+sigmoid = _pointwise(
+    "sigmoid", sigmoid_forward, lambda g, out, x: g * logistic_density_of(x), label="σ", real_only=True
 )
 
 
@@ -110,7 +103,7 @@ def _logistic_density(x: Any) -> Any:
 
 
 # The derivative p (1 - 2 s) of p = s (1 - s) is -p tanh(x / 2), which does not cancel near 0.
-logistic_density = _unary(
+logistic_density = _pointwise(
     "logistic_density", _logistic_density, lambda g, out, x: g * (-out * np.tanh(0.5 * x)), real_only=True
 )
 
@@ -123,14 +116,15 @@ def logistic_density_of(x: Any) -> Any:
 # --- algebraic functions -------------------------------------------------------------------------------------------
 
 # 1 / sqrt(x^2 - 1): two roots with rules of their own would let the zero of one meet the pole of the other.
-arccosh_slope = _unary(
+arccosh_slope = _pointwise(
     "arccosh_slope",
     lambda x: quotient(np.ones_like(x), np.sqrt(x - 1) * np.sqrt(x + 1)),
     lambda g, out, x: -g * (settled(x) * out) * out * out,
-    1.2,
-    4.0,
+    domain=(1.2, 4.0),
 )
-one_minus_square = _unary("one_minus_square", lambda x: (1 - x) * (1 + x), lambda g, out, x: g * (-2 * x), -0.9, 0.9)
+one_minus_square = _pointwise(
+    "one_minus_square", lambda x: (1 - x) * (1 + x), lambda g, out, x: g * (-2 * x), domain=(-0.9, 0.9)
+)
 
 
 def _direction(x: Any, y: Any) -> Any:
@@ -201,7 +195,7 @@ def _turned_round(terms: Polynomial) -> Polynomial:
     return tuple((f, b, a) for f, a, b in terms)
 
 
-radial: Primitive = Primitive(
+radial: Primitive = _pointwise(
     "radial",
     _radial,
     lambda g, out, x, y, terms, m: g * of(radial, x, y, _radial_x(terms, m), m + 1),
@@ -214,7 +208,6 @@ radial: Primitive = Primitive(
         ),
         {},
     ),
-    pointwise=True,
     real_only=True,
 )
 
@@ -230,13 +223,12 @@ def over_square_of_distance(x: Any, y: Any) -> Any:
     return of(radial, x, y, ((1.0, 1, 0),), 1)
 
 
-direction = Primitive(
+direction = _pointwise(
     "direction",
     _direction,
     lambda g, out, x, y: g * of(radial, x, y, ((1.0, 0, 2),), 1),
     lambda g, out, x, y: -g * of(radial, x, y, ((1.0, 1, 1),), 1),
-    sample=lambda draw: (tuple(draw.array(shape, 0.3, 3.0) for shape in draw.shapes(2)), {}),
-    pointwise=True,
+    domain=(0.3, 3.0),
     real_only=True,
 )
 
@@ -270,12 +262,11 @@ def _gaussian(x: Any, rate: float) -> Any:
 #: Beyond it a Gaussian is 0 in every dtype, and powers of what is beyond would overflow.
 _GONE = 200.0
 
-gaussian = Primitive(
+gaussian = _pointwise(
     "gaussian",
     _gaussian,
     lambda g, out, x, rate: g * of(gaussian_slope, x, rate),
     sample=lambda draw: ((draw.array(draw.shape()), draw.choice((0.5, 1.0, -1.0))), {}),
-    pointwise=True,
 )
 
 
@@ -288,12 +279,11 @@ def _gaussian_bend(g: Any, out: Any, x: Any, rate: float) -> Any:
 
 
 # The derivative of the above is an operation, since that of a product x exp(-rate x^2) cancels at its zeros.
-gaussian_slope: Primitive = Primitive(
+gaussian_slope: Primitive = _pointwise(
     "gaussian_slope",
     lambda x, rate: -2 * rate * (settled(x, _GONE) if rate > 0 else x) * _gaussian(x, rate),
     _gaussian_bend,
     sample=lambda draw: ((draw.array(draw.shape()), draw.choice((0.5, 1.0, -1.0))), {}),
-    pointwise=True,
 )
 
 
@@ -330,13 +320,12 @@ def _over_power(x: Any, y: Any, n: int) -> Any:
 
 
 # Its derivatives are such quotients: those of x / y / y would meet the zero x with 1 / y, which may be infinite.
-over_power: Primitive = Primitive(
+over_power: Primitive = _pointwise(
     "over_power",
     _over_power,
     lambda g, out, x, y, n: of(over_power, g, y, n),
     lambda g, out, x, y, n: -g * (n * of(over_power, x, y, n + 1)),
     sample=lambda draw: ((*(draw.array(shape, 0.3, 3.0) for shape in draw.shapes(2)), draw.integer(1, 3)), {}),
-    pointwise=True,
 )
 
 
@@ -396,12 +385,11 @@ def _spherical_rule(g: Any, out: Any, x: Any, n: int) -> Any:
     return g * (np.pi / (2 * n + 1) * (n * below - (n + 1) * above))
 
 
-spherical_bessel = Primitive(
+spherical_bessel = _pointwise(
     "spherical_bessel",
     _spherical_bessel,
     _spherical_rule,
     sample=lambda draw: ((draw.array(draw.shape()), draw.integer(0, 3)), {}),
-    pointwise=True,
 )
 
 
@@ -440,12 +428,11 @@ def _bessel_i_rule(g: Any, out: Any, x: Any, n: int) -> Any:
     return g * (0.5 * (of(bessel_i, x, n - 1) + of(bessel_i, x, n + 1)))
 
 
-bessel_i = Primitive(
+bessel_i = _pointwise(
     "bessel_i",
     _bessel_i,
     _bessel_i_rule,
     sample=lambda draw: ((draw.array(draw.shape()), draw.integer(0, 3)), {}),
-    pointwise=True,
     real_only=True,
 )
 
@@ -477,10 +464,10 @@ def _logistic_log_density(x: Any) -> Any:
     return -np.abs(x) - 2 * np.log1p(np.exp(-np.abs(x)))
 
 
-logistic_log_density = _unary(
+logistic_log_density = _pointwise(
     "logistic_log_density", _logistic_log_density, lambda g, out, x: -g * np.tanh(0.5 * x), real_only=True
 )
-gumbel_log_density = _unary("gumbel_log_density", lambda x: -x - np.exp(-x), lambda g, out, x: g * np.expm1(-x))
+gumbel_log_density = _pointwise("gumbel_log_density", lambda x: -x - np.exp(-x), lambda g, out, x: g * np.expm1(-x))
 
 
 def log1p_square(z: Any) -> Any:

@@ -126,7 +126,7 @@ def define(s: Any, define: Any) -> None:
         "riemann_zeta",
         lambda x: s.zeta(x),
         lambda g, out, x: g * of(zeta_slope, x, 1.0, 1),
-        sample=lambda draw: ((draw.array(draw.shape(), 1.5, 4.0),), {}),
+        domain=(1.5, 4.0),
         pointwise=True,
         real_only=True,
     )
@@ -159,7 +159,7 @@ def define(s: Any, define: Any) -> None:
         lambda z: s.airy(z),
         lambda g, out, z: g[0] * out[1] + g[1] * z * out[0] + g[2] * out[3] + g[3] * z * out[2],
         tangent=airy_tangent,
-        sample=lambda draw: ((draw.array(draw.shape(), -3.0, 2.0),), {}),
+        domain=(-3.0, 2.0),
         numpy=s.airy,
     )
 
@@ -340,7 +340,7 @@ def define(s: Any, define: Any) -> None:
             lambda x: ufunc(x),
             lambda g, out, x: g[0] * slopes(x)[0] + g[1] * slopes(x)[1],
             tangent=lambda t, out, x: tuple(t * slope for slope in slopes(x)),
-            sample=lambda draw: ((draw.array(draw.shape(), low, 3.0),), {}),
+            domain=(low, 3.0),
             numpy=ufunc,
         )
 
