@@ -16,7 +16,7 @@ from autodiff.dispatch import differentiable_of
 from autodiff.extras import require
 from autodiff.ops import linalg
 from autodiff.ops.common import bare
-from autodiff.ops.linalg import matrix_function
+from autodiff.ops.linalg import _t, matrix_function
 from autodiff.ops.scipy_functions import (
     _in_lapack_dtype,
     expm,
@@ -60,10 +60,6 @@ _STRUCTURES = {
     **{name: name for name in ("general", "symmetric", "hermitian", "positive definite")},
     **{name: name for name in ("diagonal", "tridiagonal", "banded", "upper triangular", "lower triangular")},
 }
-
-
-def _t(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
 
 
 def solve(

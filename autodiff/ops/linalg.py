@@ -25,28 +25,20 @@ from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
-from autodiff.ops.spectral import _zero, eigvalsh_, svdvals_, with_rule_of_values
+from autodiff.ops.spectral import (
+    _c,
+    _h,
+    _real,
+    _sample_matrix,
+    _symmetric,
+    _t,
+    _zero,
+    eigvalsh_,
+    svdvals_,
+    with_rule_of_values,
+)
 
 P = Primitive
-
-
-def _t(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
-
-
-def _h(x: Any) -> Any:
-    return np.conjugate(_t(x)) if bare(x).dtype.kind == "c" else _t(x)
-
-
-def _symmetric(x: Any) -> Any:
-    return (x + _h(x)) / 2
-
-
-def _c(x: Any) -> Any:
-    """The conjugate; of a cotangent it is the gradient as a direction (docs/complex.md), in which adjoint formulas are
-    written.
-    """
-    return np.conjugate(x) if bare(x).dtype.kind == "c" else x
 
 
 def _eye(x: Any) -> Any:
@@ -126,8 +118,7 @@ def _det_tangent(t: Any, out: Any, x: Any) -> Any:
 
 
 def _logabsdet_tangent(t: Any, out: Any, x: Any) -> Any:
-    total = np.trace(np.linalg.solve(x, t), axis1=-2, axis2=-1)
-    return np.real(total) if bare(total).dtype.kind == "c" else total
+    return _real(np.trace(np.linalg.solve(x, t), axis1=-2, axis2=-1))
 
 
 det = P(
@@ -173,10 +164,6 @@ def slogdet(a: Any) -> Any:
     return type(result)(sign, logabsdet.function(x))
 
 
-def _solve(a: Any, b: Any) -> Any:
-    return np.linalg.solve(a, b)
-
-
 def _solve_a(g: Any, out: Any, a: Any, b: Any) -> Any:
     # a x = b, so da = -(a^-T g) x^T; a vector stands for one column.
     if b.ndim == 1:
@@ -204,7 +191,13 @@ def _solve_tangent(t: Any, out: Any, a: Any, b: Any) -> Any:
 
 
 solve = P(
-    "solve", _solve, _solve_a, _solve_b, numpy=np.linalg.solve, tangent=(_solve_tangent, "linear"), sample=_sample_solve
+    "solve",
+    lambda a, b: np.linalg.solve(a, b),
+    _solve_a,
+    _solve_b,
+    numpy=np.linalg.solve,
+    tangent=(_solve_tangent, "linear"),
+    sample=_sample_solve,
 )
 
 
@@ -308,16 +301,10 @@ def _refuse_inside_blocks(name: str, values: Any, *along: Any) -> None:
     """Refuse cotangents of vectors within a block of equal values: the limit that is wanted there cannot be had from
     them.
     """
-    same = (bare(_inverse_gaps(values)) == 0) & ~np.eye(values.shape[-1], dtype=bool)
     for part in along:
-        plain = bare(part)
-        if np.any(same & (np.abs(plain) > 1e-12 * np.max(np.abs(plain), axis=(-2, -1), keepdims=True, initial=0.0))):
-            raise NotDifferentiableError(
-                f"{name}: two values are equal and the result (or its second derivative) depends on their vectors,"
-                " which are arbitrary there; use functions of the values alone, or of the matrix itself"
-                " (autodiff.linalg.matrix_function, which gives projectors as well, np.linalg.matrix_power,"
-                " autodiff.linalg.expm)"
-            )
+        refusal = _vectors_refused(name, values, part)
+        if refusal is not None:
+            raise refusal
 
 
 def _eigh_rule(g: Any, out: Any, x: Any, uplo: str = "L") -> Any:
@@ -337,9 +324,10 @@ def _vectors_refused(name: str, values: Any, turning: Any) -> Any:
     plain = np.abs(bare(turning))
     if np.any(same & (plain > 1e-12 * np.max(plain, axis=(-2, -1), keepdims=True, initial=0.0))):
         return NotDifferentiableError(
-            f"{name}: two values are equal and the result depends on their vectors, which are arbitrary there; use"
-            " functions of the values alone, or of the matrix itself (autodiff.linalg.matrix_function,"
-            " np.linalg.matrix_power, autodiff.linalg.expm)"
+            f"{name}: two values are equal and the result (or its second derivative) depends on their vectors, which"
+            " are arbitrary there; use functions of the values alone, or of the matrix itself"
+            " (autodiff.linalg.matrix_function, which gives projectors as well, np.linalg.matrix_power,"
+            " autodiff.linalg.expm)"
         )
     return None
 
@@ -348,7 +336,7 @@ def _eigh_tangent(t: Any, out: Any, x: Any, uplo: str = "L") -> Any:
     # Rellich: V' T V = diag(dw) off the gaps; dV = V (F o V' T V) with F_ij = 1 / (w_j - w_i).
     w, v = out
     turned = np.matmul(np.matmul(_h(v), _symmetric(t)), v)
-    moved = np.real(_diagonal(turned)) if bare(turned).dtype.kind == "c" else _diagonal(turned)
+    moved = _real(_diagonal(turned))
     refusal = _vectors_refused("eigh", w, turned)
     return moved, refusal or _up_to_phase("eigh", np.matmul(v, _inverse_gaps(w) * turned), v)
 
@@ -362,12 +350,13 @@ def _turns(v: Any) -> Any:
     return np.cos(1.0 + np.arange(v.shape[-1]))
 
 
-def _eigh(x: Any, uplo: str = "L") -> tuple[Any, Any]:
-    w, v = np.linalg.eigh(_symmetric(x), UPLO=uplo)  # type: ignore[call-overload]
-    return w, v
-
-
-eigh_ = P("eigh", _eigh, _eigh_rule, sample=lambda draw: ((_square(draw),), {}), tangent=_eigh_tangent)
+eigh_ = P(
+    "eigh",
+    lambda x, uplo="L": tuple(np.linalg.eigh(_symmetric(x), UPLO=uplo)),
+    _eigh_rule,
+    sample=lambda draw: ((_square(draw),), {}),
+    tangent=_eigh_tangent,
+)
 
 
 @dispatch.implements(np.linalg.eigh)
@@ -466,11 +455,6 @@ def matrix_function(a: Any, function: Any) -> Any:
     return matrix_function_.function(a, function)
 
 
-def _eig(x: Any) -> tuple[Any, Any]:
-    w, v = np.linalg.eig(x)
-    return w, v
-
-
 def _eig_rule(g: Any, out: Any, x: Any) -> Any:
     # With columns of unit length, phase as LAPACK leaves it; the second part keeps that length.
     (gw, gv), (w, v) = g, out
@@ -500,11 +484,11 @@ def _eig_tangent(t: Any, out: Any, x: Any) -> Any:
         return _diagonal(turned), refusal
     moved = np.matmul(v, _inverse_gaps(w) * turned)
     along = np.sum(np.conjugate(v) * moved, axis=-2, keepdims=True)
-    along = np.real(along) if bare(along).dtype.kind == "c" else along
+    along = _real(along)
     return _diagonal(turned), _up_to_phase("eig", moved - v * along, v)
 
 
-eig_ = P("eig", _eig, _eig_rule, sample=_sample_eig, tangent=_eig_tangent)
+eig_ = P("eig", lambda x: tuple(np.linalg.eig(x)), _eig_rule, sample=_sample_eig, tangent=_eig_tangent)
 
 
 @dispatch.implements(np.linalg.eig)
@@ -518,11 +502,6 @@ def eig(a: Any) -> Any:
 def eigvals(a: Any) -> Any:
     """Differentiable ``numpy.linalg.eigvals``."""
     return eig_.function(a)[0]
-
-
-def _svd(x: Any) -> tuple[Any, Any, Any]:
-    u, s, vh = np.linalg.svd(x, full_matrices=False)
-    return u, s, vh
 
 
 def _svd_rule(g: Any, out: Any, x: Any) -> Any:
@@ -650,13 +629,6 @@ def _completed(u: Any, full: Any) -> Any:
     return shaping.concatenate([u, span_only.function(_h(solve.function(factor, _h(q))))], axis=-1)
 
 
-def _sample_svd(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    m, n = draw.integer(1, 3), draw.integer(1, 3)
-    a = draw.array((m, n), -1.0, 1.0, distinct=True)
-    a[np.arange(min(m, n)), np.arange(min(m, n))] += 2.0 * np.arange(1, min(m, n) + 1)
-    return (a,), {}
-
-
 def _svd_tangent(t: Any, out: Any, x: Any) -> Any:
     """Townsend 2016: with ``P = U' T V`` and ``F_ij = 1 / (s_j^2 - s_i^2)``::
 
@@ -667,7 +639,7 @@ def _svd_tangent(t: Any, out: Any, x: Any) -> Any:
     p = np.matmul(np.matmul(_h(u), t), v)
     complex_ = bare(p).dtype.kind == "c"
     values = _diagonal(p)
-    moved = np.real(values) if complex_ else values
+    moved = _real(values)
     gaps = _inverse_gaps(s * s)
     row, column = s[..., None, :], s[..., :, None]
     refusal = _vectors_refused("svd", s * s, np.abs(p * row + column * _h(p)) + np.abs(column * p + _h(p) * row))
@@ -693,7 +665,13 @@ def _svd_tangent(t: Any, out: Any, x: Any) -> Any:
     return first, moved, Ambiguous(_h(dv), -1j * _turns(v)[:, None] * vh, "", first)
 
 
-svd_ = P("svd", _svd, _svd_rule, sample=_sample_svd, tangent=_svd_tangent)
+svd_ = P(
+    "svd",
+    lambda x: tuple(np.linalg.svd(x, full_matrices=False)),
+    _svd_rule,
+    sample=_sample_matrix,
+    tangent=_svd_tangent,
+)
 
 
 @dispatch.implements(np.linalg.svd)
@@ -756,19 +734,18 @@ def _qr_rule(g: Any, out: Any, x: Any) -> Any:
     m = np.matmul(r, _h(gr)) - np.matmul(_h(gq), q)
     low = np.tril(m, -1)
     # LAPACK leaves the diagonal of R real, for complex matrices too.
-    both = low + _h(low) + (np.real(m) if bare(m).dtype.kind == "c" else m) * _eye(m)
+    both = low + _h(low) + _real(m) * _eye(m)
     return _c(_h(np.linalg.solve(r, _h(gq + np.matmul(q, both)))))
 
 
 def _qr(x: Any) -> tuple[Any, Any]:
     if x.shape[-2] < x.shape[-1]:
         raise ShapeError(f"qr: a wide matrix, {x.shape}, goes by its first columns")
-    q, r = np.linalg.qr(x)
-    return q, r
+    return tuple(np.linalg.qr(x))
 
 
 def _sample_qr(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    (a,), kwargs = _sample_svd(draw)
+    (a,), kwargs = _sample_matrix(draw)
     return (a if a.shape[0] >= a.shape[1] else a.T.copy(),), kwargs
 
 
@@ -837,7 +814,7 @@ def _pinv_tangent(t: Any, out: Any, x: Any) -> Any:
     return first + second + third
 
 
-pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd, tangent=_pinv_tangent)
+pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_matrix, tangent=_pinv_tangent)
 
 
 @dispatch.implements(np.linalg.pinv)
@@ -958,8 +935,7 @@ def _norm2(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def _norm2_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     # x / |x|, and 0 at the origin: the smallest subgradient.
     length = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
-    direction = np.conjugate(x) if bare(x).dtype.kind == "c" else x
-    return np.broadcast_to(expand_reduced(g, axis, keepdims), x.shape) * quotient(direction, length)
+    return np.broadcast_to(expand_reduced(g, axis, keepdims), x.shape) * quotient(_c(x), length)
 
 
 def _sample_norm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -972,8 +948,7 @@ def _sample_norm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _norm2_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     length = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
-    total = np.sum(quotient(_c(x), length) * t, axis=axis, keepdims=keepdims)
-    return np.real(total) if bare(total).dtype.kind == "c" else total
+    return _real(np.sum(quotient(_c(x), length) * t, axis=axis, keepdims=keepdims))
 
 
 norm2 = P("norm2", _norm2, _norm2_rule, sample=_sample_norm, label="‖ ‖", tangent=_norm2_tangent)
@@ -1005,10 +980,8 @@ def _sample_norm_p(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _norm_p_tangent(t: Any, out: Any, x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
-    total = np.sum(
-        _norm_p_rule(np.ones_like(bare(out)), out, x, order, axis, keepdims) * t, axis=axis, keepdims=keepdims
-    )
-    return np.real(total) if bare(total).dtype.kind == "c" else total
+    slope = _norm_p_rule(np.ones_like(bare(out)), out, x, order, axis, keepdims)
+    return _real(np.sum(slope * t, axis=axis, keepdims=keepdims))
 
 
 norm_p = P("norm_p", _norm_p, _norm_p_rule, sample=_sample_norm_p, label="‖ ‖p", tangent=_norm_p_tangent)
@@ -1128,18 +1101,14 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
         raise ShapeError(f"vecdot: vectors of lengths {n} and {m}, of shapes {left.shape} and {right.shape}")
     if axis != -1:
         left, right = shaping.moveaxis(left, axis, -1), shaping.moveaxis(right, axis, -1)
-    products = _conjugated(left) * right
+    products = _c(left) * right
     return reductions.sum(products, axis=-1, dtype=products.dtype if products.dtype.kind in "biu" else None)
-
-
-def _conjugated(x: Any) -> Any:
-    return elementwise.conjugate.function(x) if x.dtype.kind == "c" else x
 
 
 @dispatch.implements(np.vdot)
 def vdot(a: Any, b: Any, /) -> Any:
     """Differentiable ``numpy.vdot`` of the flattened arguments, the first conjugated."""
-    return matmul.function(_conjugated(_tensor(a).reshape(-1)), _tensor(b).reshape(-1))
+    return matmul.function(_c(_tensor(a).reshape(-1)), _tensor(b).reshape(-1))
 
 
 @dispatch.implements(*(f for f in (getattr(np, "matvec", None),) if f is not None))
@@ -1151,7 +1120,7 @@ def matvec(x1: Any, x2: Any, /) -> Any:
 @dispatch.implements(*(f for f in (getattr(np, "vecmat", None),) if f is not None))
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Differentiable ``numpy.vecmat``: conjugated vectors times matrices, batched."""
-    return matmul.function(_conjugated(_tensor(x1))[..., None, :], x2)[..., 0, :]
+    return matmul.function(_c(_tensor(x1))[..., None, :], x2)[..., 0, :]
 
 
 @dispatch.implements(np.kron)

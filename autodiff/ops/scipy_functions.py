@@ -15,12 +15,9 @@ from autodiff.core.op import Primitive
 from autodiff.extras import require
 from autodiff.ops import linalg, rearranging
 from autodiff.ops.common import bare
+from autodiff.ops.spectral import _t
 
 __all__ = ["expm", "lu_packed", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
-
-
-def _t(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
 
 
 def _expm_rule(g: Any, out: Any, x: Any) -> Any:

@@ -27,13 +27,23 @@ from autodiff.ops.common import bare
 __all__ = ["eigvalsh_", "svdvals_", "with_rule_of_values"]
 
 
-def _h(x: Any) -> Any:
-    turned = np.swapaxes(x, -1, -2)
-    return np.conjugate(turned) if bare(x).dtype.kind == "c" else turned
+def _t(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2)
 
 
 def _c(x: Any) -> Any:
+    """The conjugate; of a cotangent it is the gradient as a direction (docs/complex.md), in which adjoint formulas are
+    written.
+    """
     return np.conjugate(x) if bare(x).dtype.kind == "c" else x
+
+
+def _h(x: Any) -> Any:
+    return _c(_t(x))
+
+
+def _real(x: Any) -> Any:
+    return np.real(x) if bare(x).dtype.kind == "c" else x
 
 
 def _symmetric(x: Any) -> Any:
@@ -41,9 +51,7 @@ def _symmetric(x: Any) -> Any:
 
 
 def _real_diagonal(x: Any) -> Any:
-    return (
-        np.real(np.diagonal(x, axis1=-2, axis2=-1)) if bare(x).dtype.kind == "c" else np.diagonal(x, axis1=-2, axis2=-1)
-    )
+    return _real(np.diagonal(x, axis1=-2, axis2=-1))
 
 
 def _tracked(*values: Any) -> bool:
@@ -289,12 +297,8 @@ def _by_graph(*values: Any) -> bool:
 # --- eigenvalues -------------------------------------------------------------------------------------------------
 
 
-def _eigvalsh(x: Any, uplo: str = "L") -> Any:
-    return np.linalg.eigvalsh(x, UPLO=uplo)  # type: ignore[call-overload]
-
-
 def _eigvalsh_rule(g: Any, out: Any, x: Any, uplo: str = "L") -> Any:
-    g, x = np.real(g) if bare(g).dtype.kind == "c" else g, _symmetric(x)
+    g, x = _real(g), _symmetric(x)
     if not _tracked(g, x):
         _, v = np.linalg.eigh(bare(x))
         return _c(np.matmul(v * g[..., None, :], _h(v)))
@@ -334,20 +338,14 @@ def _sample_symmetric(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return ((a + a.T) / 2,), {"uplo": draw.choice(("L", "U"))}
 
 
-def _of_symmetric_part(x: Any, uplo: str = "L") -> Any:
-    return _eigvalsh(_symmetric(np.asarray(x)), uplo)
+def _eigvalsh(x: Any, uplo: str = "L") -> Any:
+    return np.linalg.eigvalsh(_symmetric(np.asarray(x)), UPLO=uplo)  # type: ignore[call-overload]
 
 
-eigvalsh_ = Primitive(
-    "eigvalsh", _of_symmetric_part, _eigvalsh_rule, sample=_sample_symmetric, tangent=_eigvalsh_tangent
-)
+eigvalsh_ = Primitive("eigvalsh", _eigvalsh, _eigvalsh_rule, sample=_sample_symmetric, tangent=_eigvalsh_tangent)
 
 
 # --- values that came with their vectors -----------------------------------------------------------------------
-
-
-def _given(x: Any, values: Any) -> Any:
-    return np.array(values)
 
 
 def _ruled(rule: Any) -> Any:
@@ -377,10 +375,6 @@ def _modelled(g: Any, values: Any, shape: tuple[int, ...]) -> bool:
     return not np.any(_zero(values, shape)) and _of_values_alone(g, values)
 
 
-def _svdvals(x: Any) -> Any:
-    return np.linalg.svd(x, compute_uv=False)
-
-
 def _no_forward_second() -> NotDifferentiableError:
     return NotDifferentiableError(
         "a singular value is zero: second derivatives are given in reverse mode twice, grad(lambda x: np.sum(grad(f)(x)"
@@ -399,7 +393,7 @@ def _svdvals_rule(g: Any, out: Any, x: Any) -> Any:
     """At a singular value of zero there is a kink like that of ``abs``, and the cotangent counts for nothing. Where
     that is zero itself, as for squares, the function is as smooth as an even one: its second derivative counts.
     """
-    g, zero = np.real(g) if bare(g).dtype.kind == "c" else g, _zero(out, x.shape)
+    g, zero = _real(g), _zero(out, x.shape)
     flat, given = _tracked(g) and np.any(_flat(g, zero)), g
     if flat and not _by_graph(g, x):
         raise _no_forward_second()
@@ -480,10 +474,18 @@ def _sample_matrix(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a,), {}
 
 
-svdvals_ = Primitive("svdvals", _svdvals, _svdvals_rule, sample=_sample_matrix, tangent=_svdvals_tangent)
+svdvals_ = Primitive(
+    "svdvals",
+    lambda x: np.linalg.svd(x, compute_uv=False),
+    _svdvals_rule,
+    sample=_sample_matrix,
+    tangent=_svdvals_tangent,
+)
 
 _GIVEN = {
-    op: Primitive(f"{op.name}_given", _given, _ruled(rule), None, tangent=(_ruled(tangent), None))
+    op: Primitive(
+        f"{op.name}_given", lambda x, values: np.array(values), _ruled(rule), None, tangent=(_ruled(tangent), None)
+    )
     for op, rule, tangent in (
         (eigvalsh_, _eigvalsh_rule, _eigvalsh_tangent),
         (svdvals_, _svdvals_rule, _svdvals_tangent),
