@@ -20,6 +20,7 @@ RENAMED = {
     "fabs": "abs",
     "cbrt": None,
     "spacing": None,
+    "ldexp": None,  # PyTorch's takes powers that are no whole numbers
 }
 ELEMENTWISE = sorted(
     name
