@@ -24,6 +24,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, MissingExtraError, NotDifferentiableError
 from autodiff.core.op import above, wrap
+from autodiff.functions import named
 from autodiff.ops import creation, elementwise, shaping
 from autodiff.ops.common import bare
 
@@ -92,11 +93,10 @@ def _of(numpys: Any) -> Callable[..., Any]:
     def constant(*args: Any, **kwargs: Any) -> Any:
         return _constants(numpys(*bare(args), **bare(kwargs)))  # type: ignore[arg-type]
 
-    constant.__name__ = constant.__qualname__ = numpys.__name__
-    constant.__doc__ = f"``numpy.{numpys.__name__}``: its derivative is zero wherever it exists."
     with suppress(ValueError):  # of a ufunc, in older versions of NumPy
         constant.__signature__ = signature(numpys)  # type: ignore[attr-defined]
-    return constant
+    name = numpys.__name__
+    return named(constant, name, f"``numpy.{name}``: its derivative is zero wherever it exists.")
 
 
 def _extension(numpys: Any, names: str, **more: Any) -> SimpleNamespace:
@@ -134,10 +134,8 @@ def _maker(name: str, standard: Callable[..., Any]) -> Callable[..., Any]:
         _here(given.arguments.pop("device", None))
         return ours(*given.args, **given.kwargs)
 
-    make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"``autodiff.{name}``, with the array API's arguments."
     make.__signature__ = takes  # type: ignore[attr-defined]
-    return make
+    return named(make, name, f"``autodiff.{name}``, with the array API's arguments.")
 
 
 def _of_shape(shape: Any, *, dtype: Any = None, device: Any = None) -> None: ...
@@ -315,9 +313,7 @@ def _frequencies(numpys: Callable[..., Any]) -> Callable[..., Any]:
         _here(device)
         return wrap(numpys(n, d).astype(dtype or np.float64), None)
 
-    function.__name__ = function.__qualname__ = numpys.__name__
-    function.__doc__ = f"``numpy.fft.{numpys.__name__}``, a constant."
-    return function
+    return named(function, numpys.__name__, f"``numpy.fft.{numpys.__name__}``, a constant.")
 
 
 linalg = _extension(np.linalg, LINALG)

@@ -4,7 +4,6 @@ take NumPy's arguments as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,13 @@ from autodiff.core.errors import ShapeError
 from autodiff.core.op import wrap
 from autodiff.dispatch import differentiable_of
 from autodiff.extras import require
+from autodiff.functions import named
 from autodiff.ops.common import bare
+from autodiff.ops.fft import _OPPOSITE, _fit_length
 from autodiff.ops.filters import cosine_transform
 from autodiff.ops.shaping import _tensor
 
 _NUMPY = differentiable_of("numpy.fft")
-_OTHER_WAY = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
-
-
-def _documented(function: Callable[..., Any], name: str, words: str) -> Any:
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = words
-    return function
 
 
 def _one(name: str) -> Any:
@@ -43,7 +37,7 @@ def _one(name: str) -> Any:
     ) -> Any:
         return ours(a, n, axis, norm, **({} if out is None else {"out": out}))
 
-    return _documented(transform, name, f"``scipy.fft.{name}``; how SciPy computes (workers, plan) is of no account.")
+    return named(transform, name, f"``scipy.fft.{name}``; how SciPy computes (workers, plan) is of no account.")
 
 
 def _many(name: str, axes: Any = None) -> Any:
@@ -68,7 +62,7 @@ def _many(name: str, axes: Any = None) -> Any:
             axes = tuple(range(-len(s), 0))
         return ours(a, s, axes, norm, **({} if out is None else {"out": out}))
 
-    return _documented(transform, name, f"``scipy.fft.{name}``; how SciPy computes (workers, plan) is of no account.")
+    return named(transform, name, f"``scipy.fft.{name}``; how SciPy computes (workers, plan) is of no account.")
 
 
 def _hermitian(name: str, axes: Any = None) -> Any:
@@ -84,12 +78,12 @@ def _hermitian(name: str, axes: Any = None) -> Any:
         *,
         plan: Any = None,
     ) -> Any:
-        way = _OTHER_WAY[norm]
+        way = _OPPOSITE[norm]
         if name[0] == "h":
             return _MADE["irfftn"](np.conj(_tensor(x)), s, axes, way)
         return np.conj(_MADE["rfftn"](x, s, axes, way))
 
-    return _documented(transform, name, f"``scipy.fft.{name}``.")
+    return named(transform, name, f"``scipy.fft.{name}``.")
 
 
 def _cosines(name: str) -> Any:
@@ -106,11 +100,11 @@ def _cosines(name: str) -> Any:
         t = _tensor(x)
         t = t * 1.0 if t.dtype.kind not in "fc" else t
         if n is not None:
-            t = _fitted(t, axis, n)
+            t = _fit_length(t, n, axis % t.ndim)
         whole = norm == "ortho" if orthogonalize is None else bool(orthogonalize)
         return cosine_transform.function(t, name, int(type), axis % max(t.ndim, 1), norm, whole)
 
-    return _documented(transform, name, f"``scipy.fft.{name}`` of every type.")
+    return named(transform, name, f"``scipy.fft.{name}`` of every type.")
 
 
 def _many_cosines(name: str) -> Any:
@@ -135,24 +129,14 @@ def _many_cosines(name: str) -> Any:
             t = _MADE[name[:-1]](t, type, n, axis, norm, orthogonalize=orthogonalize)
         return t
 
-    return _documented(transform, name, f"``scipy.fft.{name}`` of every type, axis after axis.")
-
-
-def _fitted(t: Any, axis: int, n: int) -> Any:
-    """Cut or filled with zeros to n samples along an axis."""
-    have = t.shape[axis]
-    if n < have:
-        return t[(slice(None),) * (axis % t.ndim) + (slice(0, n),)]
-    width = [(0, 0)] * t.ndim
-    width[axis] = (0, n - have)
-    return np.pad(t, width) if n > have else t
+    return named(transform, name, f"``scipy.fft.{name}`` of every type, axis after axis.")
 
 
 def _frequencies(name: str) -> Any:
     def frequencies(n: int, d: float = 1.0, *, xp: Any = None, device: Any = None) -> Any:
         return wrap(getattr(np.fft, name)(n, 1.0), None) / d
 
-    return _documented(frequencies, name, f"``scipy.fft.{name}``, differentiable in the step ``d``.")
+    return named(frequencies, name, f"``scipy.fft.{name}``, differentiable in the step ``d``.")
 
 
 def next_fast_len(target: int, real: bool = False) -> int:

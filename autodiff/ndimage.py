@@ -7,7 +7,8 @@ coefficients. Results are Tensors: where SciPy takes an array for ``output``, a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -15,6 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.extras import absent, require
+from autodiff.functions import named
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where
 from autodiff.ops.filters import slide, spline_coefficients
@@ -402,9 +404,7 @@ def _edges(name: str, beside: list[float]) -> Callable[..., Any]:
                 made = correlate1d(made, beside, other, output, modes[other], cval)
         return made
 
-    filtered.__name__ = filtered.__qualname__ = name
-    filtered.__doc__ = f"``scipy.ndimage.{name}``: differences along an axis, smoothed along the others."
-    return filtered
+    return named(filtered, name, f"``scipy.ndimage.{name}``: differences along an axis, smoothed along the others.")
 
 
 sobel = _edges("sobel", [1.0, 2.0, 1.0])
@@ -735,9 +735,7 @@ def _ranked(name: str, choose: Callable[..., Any], turned: bool = False) -> Call
             parts.append(full[tuple(cut)])
         return _result(choose(np.stack(parts), axis=0), input, output)
 
-    filtered.__name__ = filtered.__qualname__ = name
-    filtered.__doc__ = f"``scipy.ndimage.{name}`` of a box or a footprint."
-    return filtered
+    return named(filtered, name, f"``scipy.ndimage.{name}`` of a box or a footprint.")
 
 
 def _upper_median(x: Any, axis: int) -> Any:
@@ -800,47 +798,32 @@ def center_of_mass(
     return [tuple(part[i] for part in parts) for i in range(np.size(bare(index)))]  # type: ignore[arg-type, return-value]
 
 
-def grey_opening(
-    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
-) -> Tensor:
-    """``scipy.ndimage.grey_opening`` of a box or a footprint."""
-    return grey_dilation(grey_erosion(input, size, footprint, **more), size, footprint, **more)  # type: ignore[no-any-return]
+class _Morphology(Protocol):
+    def __call__(
+        self,
+        input: ArrayLike,
+        size: int | Sequence[int] | None = None,
+        footprint: ArrayLike | None = None,
+        **more: object,
+    ) -> Tensor: ...
 
 
-def grey_closing(
-    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
-) -> Tensor:
-    """``scipy.ndimage.grey_closing`` of a box or a footprint."""
-    return grey_erosion(grey_dilation(input, size, footprint, **more), size, footprint, **more)  # type: ignore[no-any-return]
+def _composed(name: str, formula: Callable[[Any, Any, Any], Any]) -> _Morphology:
+    """A filter that is made of the array, an erosion and a dilation."""
+
+    def filtered(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+        erode, dilate = (partial(f, size=size, footprint=footprint, **more) for f in (grey_erosion, grey_dilation))
+        return formula(_tensor(input), erode, dilate)
+
+    return named(filtered, name, f"``scipy.ndimage.{name}`` of a box or a footprint.")
 
 
-def white_tophat(
-    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
-) -> Tensor:
-    """``scipy.ndimage.white_tophat`` of a box or a footprint."""
-    return _tensor(input) - grey_opening(input, size, footprint, **more)  # type: ignore[no-any-return]
-
-
-def black_tophat(
-    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
-) -> Tensor:
-    """``scipy.ndimage.black_tophat`` of a box or a footprint."""
-    return grey_closing(input, size, footprint, **more) - _tensor(input)  # type: ignore[no-any-return]
-
-
-def morphological_gradient(
-    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
-) -> Tensor:
-    """``scipy.ndimage.morphological_gradient`` of a box or a footprint."""
-    return grey_dilation(input, size, footprint, **more) - grey_erosion(input, size, footprint, **more)  # type: ignore[no-any-return]
-
-
-def morphological_laplace(
-    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
-) -> Tensor:
-    """``scipy.ndimage.morphological_laplace`` of a box or a footprint."""
-    both = grey_dilation(input, size, footprint, **more) + grey_erosion(input, size, footprint, **more)
-    return both - 2 * _tensor(input)  # type: ignore[no-any-return]
+grey_opening = _composed("grey_opening", lambda t, erode, dilate: dilate(erode(t)))
+grey_closing = _composed("grey_closing", lambda t, erode, dilate: erode(dilate(t)))
+white_tophat = _composed("white_tophat", lambda t, erode, dilate: t - dilate(erode(t)))
+black_tophat = _composed("black_tophat", lambda t, erode, dilate: erode(dilate(t)) - t)
+morphological_gradient = _composed("morphological_gradient", lambda t, erode, dilate: dilate(t) - erode(t))
+morphological_laplace = _composed("morphological_laplace", lambda t, erode, dilate: dilate(t) + erode(t) - 2 * t)
 
 
 def _of_regions(name: str, reduce: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -855,9 +838,8 @@ def _of_regions(name: str, reduce: Callable[[Any], Any]) -> Callable[..., Any]:
         made = [reduce(t[regions == one]) for one in wanted.reshape(-1).tolist()]
         return np.stack(made).reshape(wanted.shape) if made else _tensor(np.zeros(wanted.shape))
 
-    measured.__name__ = measured.__qualname__ = name
-    measured.__doc__ = f"``scipy.ndimage.{name}``: of the whole array, of the labelled part, or of each region."
-    return measured
+    words = f"``scipy.ndimage.{name}``: of the whole array, of the labelled part, or of each region."
+    return named(measured, name, words)
 
 
 sum_labels = _of_regions("sum_labels", np.sum)
@@ -878,9 +860,7 @@ def _in_frequency(name: str) -> Callable[..., Any]:
         )
         return _result(t * factor, t * factor, output)
 
-    filtered.__name__ = filtered.__qualname__ = name
-    filtered.__doc__ = f"``scipy.ndimage.{name}``: each frequency times a factor that SciPy gives."
-    return filtered
+    return named(filtered, name, f"``scipy.ndimage.{name}``: each frequency times a factor that SciPy gives.")
 
 
 fourier_gaussian = _in_frequency("fourier_gaussian")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import fft
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.extras import require
-from autodiff.ndimage import convolve1d, median_filter
+from autodiff.ndimage import _constant, convolve1d, median_filter
 from autodiff.ops.common import bare
 from autodiff.ops.filters import all_pole, slide
 from autodiff.ops.shaping import _tensor
@@ -188,17 +188,11 @@ def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", f
         return convolve(x, k, mode, "direct")
     edges = [(m - 1, m - 1) for m in k.shape]
     if boundary == "fill":
-        padded = np.pad(x, edges, constant_values=_plain("convolve2d", "fillvalue", fillvalue))
+        padded = np.pad(x, edges, constant_values=_constant("convolve2d", "fillvalue", fillvalue))
     else:
         padded = np.pad(x, edges, mode={"wrap": "wrap", "symm": "symmetric"}[boundary])
     full = slide.function(padded, np.flip(k))
     return full if mode == "full" else _middle(full, x.shape)
-
-
-def _plain(name: str, argument: str, value: Any) -> Any:
-    if getattr(value, "_node", None) is not None:
-        raise NotDifferentiableError(f"{name}: {argument} is a constant here, it has no gradient; give a number")
-    return bare(value)
 
 
 def _coefficients(name: str, b: Any, a: Any) -> tuple[Any, Any]:
@@ -359,7 +353,7 @@ def savgol_filter(
     array([ 2.,  4.,  6.,  8., 10.])
     """
     there = require("scipy.signal")
-    delta = _plain("savgol_filter", "delta", delta)
+    delta = _constant("savgol_filter", "delta", delta)
     if mode not in ("mirror", "constant", "nearest", "interp", "wrap"):
         raise ArgumentError(f"savgol_filter: mode must be mirror, constant, nearest, wrap or interp, got {mode!r}")
     t = _tensor(x)
@@ -577,7 +571,7 @@ def iirfilter(
     kind = next((kind for kind, names in _BANDS.items() if btype.lower() in names.split()), None)
     if kind is None or output not in ("ba", "zpk", "sos"):
         raise ArgumentError(f"iirfilter: btype {btype!r} and output {output!r}; of {sorted(_BANDS)} and ba, zpk, sos")
-    rp, rs = _plain("iirfilter", "rp", rp), _plain("iirfilter", "rs", rs)
+    rp, rs = _constant("iirfilter", "rp", rp), _constant("iirfilter", "rs", rs)
     z, p, k = scipy.iirfilter(N, 1.0, rp, rs, btype="lowpass", analog=True, ftype=ftype, output="zpk")
     edges = np.atleast_1d(_tensor(Wn)) * (1.0 if fs is None else 2.0 / fs)
     inside = np.asarray(bare(edges) > 0) & (bool(analog) | np.asarray(bare(edges) < 1))

@@ -14,6 +14,7 @@ from autodiff import dispatch
 from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
+from autodiff.functions import named
 from autodiff.ops import assignment, elementwise, reductions, shaping
 from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.indexing import take_along_axis
@@ -258,9 +259,8 @@ def _set_function(numpys: Any) -> Any:
             return values
         return type(made)(*[values if name == "values" else constants[name] for name in made._fields])
 
-    function.__name__ = function.__qualname__ = numpys.__name__
-    function.__doc__ = f"Differentiable ``numpy.{numpys.__name__}``: of equal elements the first has the gradient."
-    return function
+    name = numpys.__name__
+    return named(function, name, f"Differentiable ``numpy.{name}``: of equal elements the first has the gradient.")
 
 
 unique_all, unique_counts, unique_inverse, unique_values = map(

@@ -14,6 +14,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.op import above
+from autodiff.functions import named
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 
@@ -36,12 +37,9 @@ def _maker(numpys: Callable[..., Any]) -> Callable[..., Any]:
         made = numpys(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
         return above.tensor(made, requires_grad)
 
-    make.__name__ = make.__qualname__ = name
     make.__module__ = "autodiff"
-    make.__doc__ = (
-        f"``numpy.{name}`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."
-    )
-    return make
+    words = "a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."
+    return named(make, name, f"``numpy.{name}`` as a Tensor: {words}")
 
 
 #: Our functions by NumPy's names.

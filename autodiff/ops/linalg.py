@@ -738,7 +738,7 @@ def _qr_rule(g: Any, out: Any, x: Any) -> Any:
     return _c(_h(np.linalg.solve(r, _h(gq + np.matmul(q, both)))))
 
 
-def _qr(x: Any) -> tuple[Any, Any]:
+def _qr(x: Any) -> Any:
     if x.shape[-2] < x.shape[-1]:
         raise ShapeError(f"qr: a wide matrix, {x.shape}, goes by its first columns")
     return tuple(np.linalg.qr(x))

@@ -15,7 +15,7 @@ from autodiff.core.op import Primitive
 from autodiff.extras import require
 from autodiff.ops import linalg, rearranging
 from autodiff.ops.common import bare
-from autodiff.ops.spectral import _t
+from autodiff.ops.spectral import _h, _t
 
 __all__ = ["expm", "lu_packed", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
 
@@ -157,7 +157,7 @@ def solve_triangular(
     if unit_diagonal:
         t = t - rearranging._triangle(t, np.eye(t.shape[-1], dtype=bool)) + np.eye(t.shape[-1], dtype=t.dtype)
     if trans in (1, "T", 2, "C"):
-        t = linalg._h(t) if trans in (2, "C") else _t(t)
+        t = _h(t) if trans in (2, "C") else _t(t)
     return linalg.solve.function(t, b)
 
 

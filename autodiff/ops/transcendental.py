@@ -15,6 +15,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.errors import NotDifferentiableError
 from autodiff.core.op import Primitive, registry
+from autodiff.functions import named
 from autodiff.ops import hypergeometric
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.parameters import _in_double
@@ -402,19 +403,16 @@ def define(s: Any, define: Any) -> None:
         "tandg": lambda x: np.tan(x * (np.pi / 180)),
     }
     for name, composition in made.items():
-        composition.__name__ = composition.__qualname__ = name
-        dispatch.implements(getattr(s, name))(_of_tensors(composition, getattr(s, name)))
+        dispatch.implements(getattr(s, name))(_of_tensors(name, composition, getattr(s, name)))
 
 
-def _of_tensors(composition: Any, ufunc: Any) -> Any:
+def _of_tensors(name: str, composition: Any, ufunc: Any) -> Any:
     real = not any(code in types for types in ufunc.types for code in "FD")
 
     def function(*args: Any) -> Any:
         tensors = [_tensor(a) for a in args]
         if real:
-            real_numbers(composition.__name__, *tensors)
+            real_numbers(name, *tensors)
         return composition(*tensors)
 
-    function.__name__ = function.__qualname__ = composition.__name__
-    function.__doc__ = f"``scipy.special.{composition.__name__}``, composed of differentiable functions."
-    return function
+    return named(function, name, f"``scipy.special.{name}``, composed of differentiable functions.")
