@@ -16,6 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.op import Primitive
+from autodiff.functions import named
 from autodiff.ops import shaping
 from autodiff.ops.common import real_numbers
 from autodiff.ops.elementwise import conjugate, real
@@ -32,21 +33,6 @@ def _fit_length(x: Any, n: int, axis: int) -> Any:
     return x
 
 
-def _fft(x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
-    return np.fft.fft(x, n, axis, norm)
-
-
-def _ifft(x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
-    return np.fft.ifft(x, n, axis, norm)
-
-
-def _rule(transform: Callable[..., Any]) -> Callable[..., Any]:
-    def rule(g: Any, out: Any, x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
-        return _fit_length(transform(g, None, axis, norm), x.shape[axis], axis % x.ndim)
-
-    return rule
-
-
 def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     shape = draw.shape(min_ndim=1, max_ndim=2)
     return (draw.array(shape),), {
@@ -56,8 +42,17 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     }
 
 
-fft_ = Primitive("fft", _fft, _rule(lambda *args: np.fft.fft(*args)), sample=_sample, linear="jointly")
-ifft_ = Primitive("ifft", _ifft, _rule(lambda *args: np.fft.ifft(*args)), sample=_sample, linear="jointly")
+def _primitive(numpys: Callable[..., Any]) -> Primitive:
+    def forward(x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+        return numpys(x, n, axis, norm)
+
+    def rule(g: Any, out: Any, x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+        return _fit_length(numpys(g, None, axis, norm), x.shape[axis], axis % x.ndim)
+
+    return Primitive(numpys.__name__, forward, rule, sample=_sample, linear="jointly")
+
+
+fft_, ifft_ = _primitive(np.fft.fft), _primitive(np.fft.ifft)
 
 
 def _no_out(out: Any) -> None:
@@ -135,82 +130,32 @@ def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = N
     return conjugate.function(rfft(a, n, axis, _OPPOSITE[norm]))
 
 
-def _over_axes(
-    step: Callable[..., Any],
-    a: Any,
-    s: Any,
-    axes: Any,
-    norm: Any,
-    last: Callable[..., Any] | None = None,
-    first: bool = False,
-) -> Any:
-    x = _tensor(a)
-    if axes is None:
-        axes = tuple(range(x.ndim)) if s is None else tuple(range(x.ndim - len(s), x.ndim))
-    lengths = [None] * len(axes) if s is None else [None if n == -1 else n for n in s]
-    pairs = list(zip(axes, lengths, strict=True))
-    if last is None:
-        for axis, n in reversed(pairs):
-            x = step(x, n, axis, norm)
+def _over_axes(numpys: Any, step: Any, last: Any = None, forwards: bool = False) -> Any:
+    """A transform over several axes, the last one first unless ``forwards``: that one by ``last``."""
+    default = (-2, -1) if numpys.__name__.endswith("2") else None
+
+    @dispatch.implements(numpys)
+    def transform(a: Any, s: Any = None, axes: Any = default, norm: Any = None, out: None = None) -> Any:
+        _no_out(out)
+        x = _tensor(a)
+        if axes is None:
+            axes = tuple(range(x.ndim)) if s is None else tuple(range(x.ndim - len(s), x.ndim))
+        lengths = [None] * len(axes) if s is None else [None if n == -1 else n for n in s]
+        steps = [step] * len(axes)
+        if last is not None:
+            steps[-1] = last
+        plan = list(zip(steps, lengths, axes, strict=True))
+        for one, n, axis in plan if forwards else reversed(plan):
+            x = one(x, n, axis, norm)
         return x
-    *others, (axis, n) = pairs
-    if first:
-        x = last(x, n, axis, norm)
-    for other, m in reversed(others) if first else others:
-        x = step(x, m, other, norm)
-    return x if first else last(x, n, axis, norm)
+
+    return named(transform, numpys.__name__, f"Differentiable ``numpy.fft.{numpys.__name__}``.")
 
 
-@dispatch.implements(np.fft.fftn)
-def fftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.fftn``."""
-    _no_out(out)
-    return _over_axes(fft, a, s, axes, norm)
-
-
-@dispatch.implements(np.fft.ifftn)
-def ifftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.ifftn``."""
-    _no_out(out)
-    return _over_axes(ifft, a, s, axes, norm)
-
-
-@dispatch.implements(np.fft.fft2)
-def fft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.fft2``."""
-    return fftn(a, s, axes, norm, out)
-
-
-@dispatch.implements(np.fft.ifft2)
-def ifft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.ifft2``."""
-    return ifftn(a, s, axes, norm, out)
-
-
-@dispatch.implements(np.fft.rfftn)
-def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.rfftn``: rfft over the last axis, then fft over the others."""
-    _no_out(out)
-    return _over_axes(fft, a, s, axes, norm, last=rfft, first=True)
-
-
-@dispatch.implements(np.fft.irfftn)
-def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.irfftn``: ifft over all axes but the last, then irfft."""
-    _no_out(out)
-    return _over_axes(ifft, a, s, axes, norm, last=irfft)
-
-
-@dispatch.implements(np.fft.rfft2)
-def rfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.rfft2``."""
-    return rfftn(a, s, axes, norm, out)
-
-
-@dispatch.implements(np.fft.irfft2)
-def irfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
-    """Differentiable ``numpy.fft.irfft2``."""
-    return irfftn(a, s, axes, norm, out)
+fftn, fft2 = _over_axes(np.fft.fftn, fft), _over_axes(np.fft.fft2, fft)
+ifftn, ifft2 = _over_axes(np.fft.ifftn, ifft), _over_axes(np.fft.ifft2, ifft)
+rfftn, rfft2 = _over_axes(np.fft.rfftn, fft, rfft), _over_axes(np.fft.rfft2, fft, rfft)
+irfftn, irfft2 = (_over_axes(numpys, ifft, irfft, forwards=True) for numpys in (np.fft.irfftn, np.fft.irfft2))
 
 
 def _shift(x: Any, axes: Any, sign: int) -> Any:

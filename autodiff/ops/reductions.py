@@ -100,9 +100,14 @@ def _prod_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = Fals
     return spread_g * _others_product(x, axis)
 
 
-def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def _chosen(out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """Which elements are the extreme one."""
     top = expand_reduced(bare(out), axis, keepdims)
-    chosen = (bare(x) == top) | (np.isnan(top) & np.isnan(bare(x)))
+    return (bare(x) == top) | (np.isnan(top) & np.isnan(bare(x)))
+
+
+def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    chosen = _chosen(out, x, axis, keepdims)
     ties = np.sum(chosen, axis=axis, keepdims=True)
     if np.all(ties == 1):
         return np.where(chosen, spread(g, x.shape, axis, keepdims), 0)
@@ -160,8 +165,7 @@ def _prod_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = F
 
 
 def _extreme_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    top = expand_reduced(bare(out), axis, keepdims)
-    chosen = (bare(x) == top) | (np.isnan(top) & np.isnan(bare(x)))
+    chosen = _chosen(out, x, axis, keepdims)
     ties = np.sum(chosen, axis=axis, keepdims=keepdims)
     total = np.sum(np.where(chosen, t, 0), axis=axis, keepdims=keepdims)
     return total if np.all(ties == 1) else total / ties
@@ -376,14 +380,7 @@ def max(
     >>> x.grad
     array([0. , 0.5, 0.5])
     """
-    axis = _axis_of(a, axis)
-    from autodiff.ops.elementwise import maximum
-
-    a = _settled("max", a, None, out, where, None, initial)
-    if initial is not None and not np.size(bare(a)):
-        return sum(a, axis, keepdims=keepdims) + initial
-    result = max_.function(a, _axis(axis), keepdims)
-    return result if initial is None else maximum.function(result, initial)
+    return _extreme(max_, np.maximum, a, axis, out, keepdims, initial, where)
 
 
 @dispatch.implements(np.min, np.amin)
@@ -398,14 +395,16 @@ def min(
     >>> autodiff.min(autodiff.tensor([2.0, 1.0])).item()
     1.0
     """
-    axis = _axis_of(a, axis)
-    from autodiff.ops.elementwise import minimum
+    return _extreme(min_, np.minimum, a, axis, out, keepdims, initial, where)
 
-    a = _settled("min", a, None, out, where, None, initial)
+
+def _extreme(op: P, of_two: Any, a: Any, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Any:
+    axis = _axis_of(a, axis)
+    a = _settled(op.name, a, None, out, where, None, initial)
     if initial is not None and not np.size(bare(a)):
         return sum(a, axis, keepdims=keepdims) + initial
-    result = min_.function(a, _axis(axis), keepdims)
-    return result if initial is None else minimum.function(result, initial)
+    result = op.function(a, _axis(axis), keepdims)
+    return result if initial is None else of_two(result, initial)
 
 
 def _ddof(name: str, ddof: Any, correction: Any) -> Any:
@@ -435,7 +434,7 @@ def _check_mean(name: str, a: Any, axis: Any, where: Any, given: Any) -> None:
         )
 
 
-def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
+def _masked_var(a: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     kept = np.broadcast_to(dispatch.bare(where), np.shape(bare(a)))
     centre = mean(a, axis, keepdims=True, where=kept)
     deviation = a - centre
@@ -475,9 +474,10 @@ def var(
     """
     ddof = _ddof("var", ddof, correction)
     _check_mean("var", a, axis, where, mean)
+    a = _settled("var", a, dtype, out, True, 0)
     if where is not True:
-        return _masked_var("var", _settled("var", a, dtype, out, True, 0), _axis(axis), ddof, keepdims, where)
-    return var_.function(_settled("var", a, dtype, out, True, 0), _axis(axis), ddof, keepdims)
+        return _masked_var(a, _axis(axis), ddof, keepdims, where)
+    return var_.function(a, _axis(axis), ddof, keepdims)
 
 
 @dispatch.implements(np.std)
@@ -505,13 +505,10 @@ def std(
     """
     ddof = _ddof("std", ddof, correction)
     _check_mean("std", a, axis, where, mean)
+    a = _settled("std", a, dtype, out, True, 0)
     if where is not True:
-        from autodiff.ops.elementwise import sqrt
-
-        return sqrt.function(
-            _masked_var("std", _settled("std", a, dtype, out, True, 0), _axis(axis), ddof, keepdims, where)
-        )
-    return std_.function(_settled("std", a, dtype, out, True, 0), _axis(axis), ddof, keepdims)
+        return np.sqrt(_masked_var(a, _axis(axis), ddof, keepdims, where))
+    return std_.function(a, _axis(axis), ddof, keepdims)
 
 
 @dispatch.implements(np.cumsum)
