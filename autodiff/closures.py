@@ -8,7 +8,7 @@ caller derived by hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
@@ -95,33 +95,20 @@ def same_again(name: str, before: Any, after: Any, rounding: float | None = None
 
 def strangers(outputs: Sequence[Any], known: set[Any]) -> bool:
     """Whether outputs depend on a leaf that is not known, other than through what is known."""
-    seen = {out._node for out in outputs if getattr(out, "_node", None) is not None}
-    stack = list(seen)
-    while stack:
-        entry = stack.pop()
-        if entry in known:
-            continue
-        if isinstance(entry, Variable):
-            return True
-        for parent in entry.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return False
+    roots = {out._node for out in outputs if getattr(out, "_node", None) is not None}
+    return bool(_first(roots, known, lambda entry: False))
 
 
-def outside(roots: Sequence[Any], mark: object, own: set[Any]) -> list[Node | Variable]:
-    """The entries without the mark that marked nodes lead to, less the function's own arguments: the tensors that it
-    closes over.
-    """
+def _first(roots: Iterable[Any], own: set[Any], ends: Callable[[Any], bool]) -> list[Node | Variable]:
+    """The leaves that roots lead to, and the nodes that are such ends; what is ``own`` is passed over."""
     found: dict[Any, None] = {}
-    seen = set(roots)
     stack = list(roots)
+    seen = set(stack)
     while stack:
         entry = stack.pop()
         if entry in own:
             continue
-        if isinstance(entry, Variable) or entry.extra("mark") is not mark:
+        if isinstance(entry, Variable) or ends(entry):
             found[entry] = None
             continue
         for parent in entry.parents:
@@ -129,6 +116,13 @@ def outside(roots: Sequence[Any], mark: object, own: set[Any]) -> list[Node | Va
                 seen.add(parent)
                 stack.append(parent)
     return list(found)
+
+
+def outside(roots: Sequence[Any], mark: object, own: set[Any]) -> list[Node | Variable]:
+    """The entries without the mark that marked nodes lead to, less the function's own arguments: the tensors that it
+    closes over.
+    """
+    return _first(roots, own, lambda entry: entry.extra("mark") is not mark)
 
 
 def gradients_at(outputs: Sequence[Any], seeds: Sequence[Any], targets: Sequence[Any], recording: bool) -> list[Any]:
@@ -358,20 +352,8 @@ class _Lifted(Operation):
 
 def _older(root: Any, start: int, own: set[Any]) -> list[Any]:
     """What a result depends on of the graph outside of all transforms, as Tensors whose numbers nobody reads."""
-    seen, stack = {root}, [root]
-    found = []
-    while stack:
-        entry = stack.pop()
-        if entry in own:
-            continue
-        if isinstance(entry, Variable) or entry.stamp < start:
-            found.append(wrap(np.broadcast_to(np.zeros((), entry.dtype), entry.shape), entry))
-            continue
-        for parent in entry.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return found
+    older = _first([root], own, lambda entry: bool(entry.stamp < start))
+    return [wrap(np.broadcast_to(np.zeros((), entry.dtype), entry.shape), entry) for entry in older]
 
 
 def at_levels(function: F) -> F:

@@ -19,6 +19,7 @@ from autodiff.containers import as_array
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core.forward import bare_of
 from autodiff.core.op import Operation, apply, hold, wrap
 from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
@@ -49,7 +50,7 @@ class _Rule(Operation):
                 f"{self.name}: it closes over a tensor that is differentiated, which its rule cannot reach; pass that"
                 " tensor as an argument, or through autodiff.constant(...)"
             )
-        return tuple(as_array(getattr(o, "_data", o)) for o in outs)
+        return tuple(as_array(bare_of(o)) for o in outs)
 
     def pulled(self, g: Any, leaves: Sequence[Any]) -> list[Any]:
         """The gradients of all leaves, given those of all outputs."""
@@ -77,9 +78,11 @@ class _Rule(Operation):
             for parent, h in zip(node.parents, gradients, strict=True)
         ]
 
-    def __init__(self, name: str, function: Callable[..., Any], count: int) -> None:
-        self.name = self.label = name
-        self.function = function
+    def __init__(self, custom: Any, constants: Any, moving: Any, arguments: Any, count: int) -> None:
+        self.custom = self.kin = custom
+        self.name = self.label = custom.fun.__name__
+        self.function = custom.fun
+        self.constants, self.moving, self.arguments = constants, moving, arguments
         self.inputs = tuple(f"leaf {i}" for i in range(count))
         self.rebuild_out = lambda leaves: leaves
 
@@ -105,6 +108,19 @@ def _copied(leaf: Any) -> Any:
     if isinstance(leaf, Tensor) and type(leaf._data) is np.ndarray:
         return wrap(hold(leaf._data), leaf._node)
     return hold(leaf) if type(leaf) is np.ndarray else leaf
+
+
+def _constant(value: Any) -> Any:
+    """The array of a Tensor that is not tracked."""
+    return value._data if isinstance(value, Tensor) and value._node is None else value
+
+
+def _fitting(made: Any, like: Any, words: str, what: str) -> Any:
+    """What a user's rule made, of the shape that it must have."""
+    shape, wanted = np.shape(bare_of(made)), np.shape(bare_of(like))
+    if shape != wanted:
+        raise ShapeError(f"{words} of shape {shape} for {what} of shape {wanted}")
+    return _constant(made)
 
 
 def _number_of(value: Any) -> Any:
@@ -173,7 +189,7 @@ class _Custom:
         # What the operation keeps are arrays: tensors would lead back to it.
         rest = [None if i in set(places) else leaf for i, leaf in enumerate(leaves)]
         constants = _own(constants)
-        bare = rebuild([getattr(leaf, "_data", leaf) for leaf in leaves])
+        bare = rebuild(list(map(bare_of, leaves)))
         del leaves, moving
         return self._operation(constants, bare, arguments, len(places))(given)
 
@@ -222,11 +238,7 @@ class custom_vjp(_Custom):
 
 
 class _VjpRule(_Rule):
-    def __init__(self, custom: custom_vjp, constants: Any, moving: Any, arguments: Any, count: int) -> None:
-        super().__init__(custom.fun.__name__, custom.fun, count)
-        self.custom = self.kin = custom
-        self.constants, self.moving, self.arguments = constants, moving, arguments
-        self._known: tuple[tuple[Any, ...], Any] | None = None
+    _known: tuple[tuple[Any, ...], Any] | None = None
 
     def _call(self, leaves: Sequence[Any]) -> Any:
         assert self.custom.fwd is not None
@@ -274,26 +286,12 @@ class _VjpRule(_Rule):
             )
         gradients: list[Any] = []
         for gradient, argument in zip(found, self.moving, strict=True):
-            like = [leaf for leaf in flatten(argument)[0]]
             if gradient is None:
-                gradients += [
-                    np.zeros_like(getattr(leaf, "_data", leaf)) if _number_of(leaf) else None for leaf in like
-                ]
-                continue
-            gradients += flatten_like(gradient, argument, f"{self.name}: a cotangent of bwd")
-        numbers = [leaf for leaf in flatten(self.moving)[0]]
-        kept = []
-        for gradient, leaf in zip(gradients, numbers, strict=True):
-            if not _number_of(leaf):
-                continue
-            if np.shape(getattr(gradient, "_data", gradient)) != np.shape(getattr(leaf, "_data", leaf)):
-                raise ShapeError(
-                    f"{self.name}: bwd returned a cotangent of shape {np.shape(getattr(gradient, '_data', gradient))}"
-                    f" for an argument of shape {np.shape(getattr(leaf, '_data', leaf))}"
-                )
-            constant = isinstance(gradient, Tensor) and gradient._node is None
-            kept.append(gradient._data if constant else gradient)
-        return kept
+                gradients += [np.zeros_like(bare_of(x)) if _number_of(x) else None for x in flatten(argument)[0]]
+            else:
+                gradients += flatten_like(gradient, argument, f"{self.name}: a cotangent of bwd")
+        pairs = [(h, x) for h, x in zip(gradients, flatten(self.moving)[0], strict=True) if _number_of(x)]
+        return [_fitting(h, x, f"{self.name}: bwd returned a cotangent", "an argument") for h, x in pairs]
 
 
 class custom_jvp(_Custom):
@@ -355,11 +353,6 @@ class custom_jvp(_Custom):
 
 
 class _JvpRule(_Rule):
-    def __init__(self, custom: custom_jvp, constants: Any, moving: Any, arguments: Any, count: int) -> None:
-        super().__init__(custom.fun.__name__, custom.fun, count)
-        self.custom = self.kin = custom
-        self.constants, self.moving, self.arguments = constants, moving, arguments
-
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         leaves = self.arguments([_tensor(a) for a in arrays])
         return self.bare(self.function(*self.custom._joined(self.constants, leaves))), None
@@ -367,29 +360,20 @@ class _JvpRule(_Rule):
     def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any], attrs: Any = None) -> Any:
         """The tangents of the output's leaves."""
         assert self.custom.rule is not None
-        full = [
-            np.zeros_like(getattr(x, "_data", x)) if t is None else t for t, x in zip(tangents, leaves, strict=True)
-        ]
+        full = [np.zeros_like(bare_of(x)) if t is None else t for t, x in zip(tangents, leaves, strict=True)]
         primals = self.arguments([_tensor(x) for x in leaves])
         result = self.custom.rule(*self.constants, primals, self.arguments([_tensor(t) for t in full]))
         if not (isinstance(result, tuple) and len(result) == 2):
             raise ArgumentError(f"{self.name}: the rule must return (out, tangent)")
         found = flatten_like(result[1], self.rebuild_out(list(out)), f"{self.name}: the rule's tangent")
-        parts = []
-        for tangent, o in zip(found, out, strict=True):
-            if np.shape(getattr(tangent, "_data", tangent)) != np.shape(getattr(o, "_data", o)):
-                raise ShapeError(
-                    f"{self.name}: the rule returned a tangent of shape {np.shape(getattr(tangent, '_data', tangent))}"
-                    f" for an output of shape {np.shape(getattr(o, '_data', o))}"
-                )
-            parts.append(tangent._data if isinstance(tangent, Tensor) and tangent._node is None else tangent)
-        return tuple(parts)
+        words = f"{self.name}: the rule returned a tangent"
+        return tuple(_fitting(t, o, words, "an output") for t, o in zip(found, out, strict=True))
 
     def pulled(self, g: Any, leaves: Sequence[Any]) -> list[Any]:
         """The rule is linear in the tangents: its pullback at any of them, zeros say, is its transpose."""
         level = levels.Level(taped=True)
         with levels.entered(level):
-            zeros = [np.zeros_like(getattr(x, "_data", x)) for x in leaves]
+            zeros = [np.zeros_like(bare_of(x)) for x in leaves]
             if any(z.dtype.kind not in "fc" for z in zeros):
                 raise DTypeError(f"{self.name}: an argument holds integers, which have no tangents; pass floats")
             boxes = [levels.taped_leaf(z, level) for z in zeros]
@@ -400,8 +384,4 @@ class _JvpRule(_Rule):
             if isinstance(getattr(part, "_node", None), levels.Taped) and part._node.level is level
         ]
         pulled = levels.pull_tape(level.taken(), seeds, [box._node.entry for box in boxes])
-        kept = [
-            z if p is None else p._data if isinstance(p, Tensor) and p._node is None else p
-            for z, p in zip(zeros, pulled, strict=True)
-        ]
-        return kept
+        return [z if p is None else _constant(p) for z, p in zip(zeros, pulled, strict=True)]

@@ -22,6 +22,7 @@ from autodiff.extras import absent, require
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
+from autodiff.ops.stable import of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -107,11 +108,6 @@ def _multiply(data: Any, x: Any, pattern: Pattern, transposed: bool = False) -> 
     return _each_column(lambda columns: pattern.matrix(data, transposed) @ columns, x)
 
 
-def _multiply_rule(g: Any, out: Any, data: Any, x: Any, pattern: Pattern, transposed: bool = False) -> Any:
-    recorded = hasattr(g, "_node") or hasattr(data, "_node")
-    return (product_.function if recorded else _multiply)(data, g, pattern=pattern, transposed=not transposed)
-
-
 def _sample_pattern(draw: Any, square: bool = False) -> Pattern:
     rows = draw.integer(2, 4)
     columns = rows if square else draw.integer(2, 4)
@@ -128,11 +124,13 @@ def _sample_product(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((pattern.indices.size,)), x), {"pattern": pattern, "transposed": turned}
 
 
-product_ = Primitive(
+product_: Primitive = Primitive(
     "sparse_matmul",
     _multiply,
     lambda g, out, data, x, pattern, transposed=False: _at_entries(g, x, pattern.places(transposed)),
-    _multiply_rule,
+    lambda g, out, data, x, pattern, transposed=False: of(
+        product_, data, g, pattern=pattern, transposed=not transposed
+    ),
     linear="each",
     sample=_sample_product,
     label="sparse @",
@@ -203,8 +201,7 @@ class System:
         held, self._adjoint = self._adjoint, None
         if held is not None and held[0] is g:
             return held[1]
-        recorded = hasattr(g, "_node") or hasattr(data, "_node")
-        found = (solve_.function if recorded else _solve)(data, g, system=self, transposed=not transposed)
+        found = of(solve_, data, g, system=self, transposed=not transposed)
         if entries:
             self._adjoint = (g, found)
         return found
@@ -272,9 +269,8 @@ def _sample_solve(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _solve_tangent(t: Any, out: Any, data: Any, b: Any, system: System, transposed: bool = False) -> Any:
     # A dx = -dA x
-    recorded = any(hasattr(part, "_node") for part in (t, out, data))
-    moved = (product_.function if recorded else _multiply)(t, out, pattern=system.pattern, transposed=transposed)
-    return (solve_.function if recorded else _solve)(data, -moved, system=system, transposed=transposed)
+    moved = of(product_, t, out, pattern=system.pattern, transposed=transposed)
+    return of(solve_, data, -moved, system=system, transposed=transposed)
 
 
 solve_ = Primitive(

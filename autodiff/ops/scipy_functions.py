@@ -16,6 +16,7 @@ from autodiff.extras import require
 from autodiff.ops import linalg, rearranging
 from autodiff.ops.common import bare
 from autodiff.ops.spectral import _h, _t
+from autodiff.ops.stable import of
 
 __all__ = ["expm", "lu_packed", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
 
@@ -28,8 +29,7 @@ def _expm_rule(g: Any, out: Any, x: Any) -> Any:
     largest = float(np.max(np.abs(bare(g)), initial=0.0))
     unit = 2.0 ** np.frexp(largest)[1] if np.isfinite(largest) and largest else 1.0
     big = np.concatenate([np.concatenate([xt, g / unit], axis=-1), np.concatenate([xt * 0, xt], axis=-1)], axis=-2)
-    run: Any = expm_.function if hasattr(big, "_node") else expm_.forward
-    return run(big)[..., :n, n:] * unit
+    return of(expm_, big)[..., :n, n:] * unit
 
 
 def _scaled(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -58,7 +58,7 @@ def _expm_tangent(t: Any, out: Any, x: Any) -> Any:
     return _expm_rule(t, out, _t(x))
 
 
-expm_ = Primitive("expm", _expm, _expm_rule, sample=_scaled, tangent=_expm_tangent)
+expm_: Primitive = Primitive("expm", _expm, _expm_rule, sample=_scaled, tangent=_expm_tangent)
 
 
 def expm(A: Any) -> Any:
@@ -169,8 +169,7 @@ def _sylvester(a: Any, b: Any, q: Any) -> Any:
 
 def _sylvester_adjoint(g: Any, a: Any, b: Any) -> Any:
     # A X + X B = Q is linear in X; the adjoint solves A' S + S B' = G.
-    recorded = any(hasattr(part, "_node") for part in (g, a, b))
-    return (sylvester_.function if recorded else _sylvester)(_t(a), _t(b), g)
+    return of(sylvester_, _t(a), _t(b), g)
 
 
 def _sample_sylvester(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -179,7 +178,7 @@ def _sample_sylvester(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a, b, draw.array((a.shape[0], b.shape[0]))), {}
 
 
-sylvester_ = Primitive(
+sylvester_: Primitive = Primitive(
     "solve_sylvester",
     _sylvester,
     lambda g, out, a, b, q: -np.matmul(_sylvester_adjoint(g, a, b), _t(out)),
@@ -248,8 +247,7 @@ def _banded_adjoint(g: Any, ab: Any, lower: int, upper: int) -> Any:
     rows = dict(zip((k for k, _, _ in _diagonals(lower, upper, n)), range(lower + upper + 1), strict=True))
     # The transpose's diagonal k is the matrix's diagonal -k.
     turned = np.stack([_padded(ab[rows[-k]][rows_], columns, n) for k, rows_, columns in _diagonals(upper, lower, n)])
-    recorded = hasattr(g, "_node") or hasattr(ab, "_node")
-    return (banded_.function if recorded else _banded)(turned, g, upper, lower)
+    return of(banded_, turned, g, upper, lower)
 
 
 def _banded_rule(g: Any, out: Any, ab: Any, b: Any, lower: int, upper: int) -> Any:
@@ -271,8 +269,7 @@ def _banded_tangent(t: Any, out: Any, ab: Any, b: Any, lower: int, upper: int) -
         part = -(band * out[columns] if out.ndim == 1 else band[:, None] * out[columns])
         edges = [np.zeros((k, *part.shape[1:])) for k in (rows.start, n - rows.stop)]
         total = total + np.concatenate([edges[0], part, edges[1]])
-    recorded = hasattr(total, "_node") or hasattr(ab, "_node")
-    return (banded_.function if recorded else _banded)(ab, total, lower, upper)
+    return of(banded_, ab, total, lower, upper)
 
 
 def _sample_banded(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -282,7 +279,7 @@ def _sample_banded(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (ab, draw.array((n,) if draw.boolean() else (n, 2)), lower, upper), {}
 
 
-banded_ = Primitive(
+banded_: Primitive = Primitive(
     "solve_banded",
     _banded,
     _banded_rule,

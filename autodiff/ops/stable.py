@@ -47,9 +47,9 @@ MODERATE = (1e-8, 50.0)
 _pointwise = partial(Primitive, pointwise=True)
 
 
-def of(op: Primitive, *args: Any) -> Any:
+def of(op: Primitive, *args: Any, **attrs: Any) -> Any:
     """Of Tensors as an operation, of arrays as an array: what a rule may call."""
-    return op.function(*args) if any(hasattr(a, "_node") for a in args) else op.forward(*args)
+    return (op.function if any(hasattr(a, "_node") for a in args) else op.forward)(*args, **attrs)
 
 
 def settled(x: Any, far: float = np.inf) -> Any:
