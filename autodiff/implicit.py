@@ -125,7 +125,7 @@ class Jacobian:
 
     def matrix(self) -> Any:
         """The dense Jacobian."""
-        return self.rows(np.eye(self.x.size, dtype=self.r.dtype))
+        return self.rows(np.eye(self.r.size, dtype=self.r.dtype))
 
     def columns(self, v: Any) -> Any:
         """``J v``: the pullback is linear in its cotangent, and is pulled back itself."""
@@ -371,7 +371,7 @@ def root(
     numbers = flat.numbers(residual)
     derivative = {}
     if method in ("hybr", "lm"):
-        derivative["jac"] = lambda v: _dense_jacobian(residual, v, flat)
+        derivative["jac"] = lambda v: _jacobian("root", residual, v, flat)
     start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
     result = optimize.root(numbers, start, method=method, tol=tol, options=options, **derivative)
     if not result.success:
@@ -380,12 +380,11 @@ def root(
     return result  # type: ignore[no-any-return]
 
 
-def _dense_jacobian(residual: Callable[[Any], Any], at: Any, flat: Flat) -> Any:
+def _jacobian(name: str, residual: Callable[[Any], Any], at: Any, flat: Flat) -> Any:
+    """The Jacobian for SciPy; zeros of what reads nothing."""
     x = variable(np.asarray(at, flat.dtype))
     r, _ = run_marked(residual, x)
-    if getattr(r, "_node", None) is None:
-        return np.zeros((x.size, x.size))
-    return Jacobian("root", r, x).matrix()
+    return np.zeros((r.size, x.size)) if getattr(r, "_node", None) is None else Jacobian(name, r, x).matrix()
 
 
 @at_levels
@@ -527,15 +526,9 @@ def least_squares(
     def cost(v: Any) -> Any:
         return 0.5 * f_scale**2 * np.sum(_LOSSES[loss]((residuals(v) / f_scale) ** 2))
 
-    def jacobian(at: Any) -> Any:
-        x = variable(np.asarray(at, flat.dtype))
-        r, _ = run_marked(residuals, x)
-        tracked = getattr(r, "_node", None) is not None
-        identity = np.eye(r.size, dtype=r.dtype) if tracked else None
-        return np.zeros((r.size, x.size)) if identity is None else Jacobian("least_squares", r, x).rows(identity)
-
     low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in bounds)  # type: ignore[attr-defined]
     start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
+    jacobian: Callable[..., Any] = lambda v: _jacobian("least_squares", residuals, v, flat)
     limits = {} if method == "lm" else {"bounds": (low, high)}
     result = optimize.least_squares(
         flat.numbers(residuals), start, jacobian, method=method, loss=loss, f_scale=f_scale, **limits, **options
@@ -861,9 +854,9 @@ def custom_root(optimality: Callable[..., object]) -> Callable[[Callable[..., ob
         def solve(*args: Any, **kwargs: Any) -> Any:
             rest = _parameters(optimality, args)
             with no_grad():
-                answer = solver(*_plain(args), **_plain(kwargs))
-            flat = Flat("custom_root", _plain(answer))
-            value = np.asarray(bare(flat.pack(_plain(answer), "the answer")), flat.dtype)
+                answer = bare_tree(solver(*bare_tree(args), **bare_tree(kwargs)))
+            flat = Flat("custom_root", answer)
+            value = np.asarray(bare(flat.pack(answer, "the answer")), flat.dtype)
             residual: Callable[..., Any] = lambda v: flat.pack(optimality(flat.unpack(v), *rest), "the equation")
             return flat.unpack(solution("custom_root", residual, value, check=_solves("custom_root", value)))
 
@@ -872,7 +865,8 @@ def custom_root(optimality: Callable[..., object]) -> Callable[[Callable[..., ob
     return decorate
 
 
-def _plain(tree: Any) -> Any:
+def bare_tree(tree: Any) -> Any:
+    """A tree with arrays in the place of Tensors."""
     leaves, rebuild = flatten(tree)
     return rebuild([leaf._array if hasattr(leaf, "_node") else leaf for leaf in leaves])
 

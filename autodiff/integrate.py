@@ -46,7 +46,7 @@ from autodiff.core.op import Primitive
 from autodiff.core.pytree import flatten
 from autodiff.extras import absent, require
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.implicit import Jacobian, solution
+from autodiff.implicit import Jacobian, bare_tree, solution
 from autodiff.mapping import vmap
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
@@ -137,7 +137,7 @@ class State:
 
     def numbers(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Any, Any], Any]:
         """``function(t, tree, *args)`` as one of plain arrays, for SciPy; to be called under ``no_grad``."""
-        args = _bare_tree(args)
+        args = bare_tree(args)
 
         def plain(t: Any, y: Any) -> Any:
             value = function(t, self.unpack(y), *args)
@@ -150,11 +150,6 @@ class State:
 
 def _is_number(part: Any) -> bool:
     return not isinstance(part, (dict, list, tuple)) and part is not None and np.ndim(bare(part)) == 0
-
-
-def _bare_tree(tree: Any) -> Any:
-    leaves, rebuild = flatten(tree)
-    return rebuild([leaf._array if hasattr(leaf, "_node") else leaf for leaf in leaves])
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -412,7 +407,7 @@ class Trajectory:
         flat = np.atleast_1d(times._array).ravel()
         if value is None:
             value = np.asarray(self.shown(flat), self.y0.dtype).reshape(self.y0.size, *times.shape)
-        own = [t._node if t._node is not None else None for t in (self.y0, self.t0, times)]
+        own = [t._node for t in (self.y0, self.t0, times)]
         parents = [node for node in own if node is not None] + self.parents
 
         def pullback(g: Any, out: Any, recording: bool) -> Any:
@@ -977,7 +972,7 @@ def _solve_ivp(
     single = callable(events)
     happenings = [] if events is None else [events] if single else list(events)
     if callable(options.get("jac")):
-        given, bare_args = options["jac"], _bare_tree(args)
+        given, bare_args = options["jac"], bare_tree(args)
         options["jac"] = lambda t, y: np.asarray(bare(given(t, y, *bare_args)))
 
     def solve(method: str, end: float, **more: Any) -> Any:
@@ -1001,7 +996,7 @@ def _solve_ivp(
         return found
 
     _begin("solve_ivp", plain, (t0, t1), start._array)
-    watched = [_watched(event, state, _bare_tree(args)) for event in happenings]
+    watched = [_watched(event, state, bare_tree(args)) for event in happenings]
     unique = None if wanted is None else np.unique(wanted._array) if t1 >= t0 else np.unique(wanted._array)[::-1]
     result = solve(method, t1, t_eval=unique, events=watched or None)
     own = method in ("RK23", "RK45", "DOP853", "Radau")
@@ -1087,9 +1082,7 @@ def _exact_jacobian(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def jacobian(t: Any, y: Any) -> Any:
         at = variable(np.array(y))
         slope, _ = run_marked(f, t, at)
-        if getattr(slope, "_node", None) is None:
-            return np.zeros((y.size, y.size))
-        if not gradients_at([slope], [np.zeros(y.size)], [at._node], False)[0] is not None:
+        if gradients_at([slope], [np.zeros(y.size)], [at._node], False)[0] is None:
             return np.zeros((y.size, y.size))
         return Jacobian("solve_ivp", slope, at).matrix()
 
@@ -1275,7 +1268,7 @@ def odeint(
         with no_grad():
             if Dfun is not None:
                 given: Any = Dfun if tfirst else lambda t, y, *more: Dfun(y, t, *more)
-                turn, more = np.transpose if col_deriv else np.asarray, _bare_tree(args)
+                turn, more = np.transpose if col_deriv else np.asarray, bare_tree(args)
                 options["jac"] = lambda t, y: turn(bare(given(t, y, *more)))
             dense, method = _stepped(plain, bind(leaves), start._array, times._array, tcrit, options, mxstep)
         found = Trajectory(bind, leaves, plain, start, times[0], dense, method).at(times)

@@ -347,7 +347,9 @@ def _parted(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return out, None
     if not (isinstance(out, tuple) and len(out) == 2):
-        raise ArgumentError(f"{name}(has_aux=True): the function must return (out, aux)")
+        raise ArgumentError(
+            f"{name}(has_aux=True): the function must return (value, aux), it returned {type(out).__name__}"
+        )
     return out
 
 
@@ -401,14 +403,7 @@ def _value_and_grad(
     @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         call = _reverse(name, f, argnums, args)
-        out = call.run(kwargs)
-        aux = None
-        if has_aux:
-            if not (isinstance(out, tuple) and len(out) == 2):
-                raise ArgumentError(
-                    f"{name}(has_aux=True): the function must return (value, aux), it returned {type(out).__name__}"
-                )
-            out, aux = out
+        out, aux = _parted(name, call.run(kwargs), has_aux)
         value = _scalar_output(name, out)
         if value.dtype.kind == "c" and not holomorphic:
             raise DTypeError(
