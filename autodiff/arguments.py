@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["checked", "refuse_wrong"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WORDS = {"int": "an integer", "float": "a number", "bool": "True or False"}

@@ -20,9 +20,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff.core import backward
-from autodiff.core.backward import Unbatchable
-
-__all__ = ["Batched", "Lanes", "Unbatchable", "each", "is_batched", "scatter", "shifted_index", "written"]
+from autodiff.core.backward import Unbatchable as Unbatchable
 
 
 def is_batched(value: Any) -> bool:

@@ -19,8 +19,6 @@ from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.op import Operation, above, alias, hold, hold_argument, pick, wrap
 from autodiff.core.pytree import flatten
 
-__all__ = ["checkpointed"]
-
 
 class _Checkpoint(Operation):
     """The operation of one checkpointed call."""

@@ -25,19 +25,6 @@ from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import tree_map
 
-__all__ = [
-    "at_levels",
-    "defined",
-    "gradients_at",
-    "outside",
-    "run_marked",
-    "run_recorded",
-    "same_again",
-    "strangers",
-    "variable",
-]
-
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

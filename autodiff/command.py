@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-__all__ = ["Parser", "at_least", "one_line"]
-
 
 class Parser(argparse.ArgumentParser):
     """argparse's, without the usage in front of an error."""

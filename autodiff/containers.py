@@ -22,8 +22,6 @@ from autodiff.core.errors import DTypeError, ForeignArrayError
 from autodiff.core.op import above, argument
 from autodiff.dispatch import holds_tensor
 
-__all__ = ["answers_ufuncs", "as_array", "comparison_refused", "is_foreign", "is_plain", "read"]
-
 #: What to write instead, by the beginning of the module that a class is from.
 _REMEDIES = {
     "numpy.ma.": "fill it first (m.filled(0)), and use np.where with its mask",

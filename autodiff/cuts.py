@@ -9,8 +9,6 @@ from types import FrameType
 
 import numpy as np
 
-__all__ = ["INTO_PLAIN", "advice", "draws", "remedy", "stores", "users_frame"]
-
 # Python 3.12 writes a[:] = x with an instruction of its own.
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}
 _PACKAGE = str(Path(__file__).parent)

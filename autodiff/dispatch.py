@@ -17,18 +17,9 @@ import numpy as np
 
 from autodiff.core.errors import NotDifferentiableError
 from autodiff.core.modes import current_state
-from autodiff.core.op import differentiable, registry
+from autodiff.core.op import differentiable as differentiable
+from autodiff.core.op import registry
 from autodiff.watch import scope
-
-__all__ = [
-    "advice",
-    "call_function",
-    "call_ufunc",
-    "constant_functions",
-    "differentiable",
-    "differentiable_of",
-    "implements",
-]
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["Derived", "completed", "described", "entries", "moved", "of_axes", "of_kind", "put_together", "sections"]
-
 #: In the order that NumPy's style gives them.
 ORDER = ("Parameters", "Returns", "Attributes", "Raises", "Notes", "References", "Examples")
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from autodiff.core.errors import MissingExtraError
 
-__all__ = ["absent", "loadable", "require"]
-
 # The packages that make an import work, where their names on an index are others.
 _PACKAGES = {
     "graphviz": "graphviz pygraphviz",

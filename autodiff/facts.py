@@ -14,8 +14,6 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["Draw", "candidates", "edges", "sample_call"]
-
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
 

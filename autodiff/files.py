@@ -28,18 +28,6 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, AutodiffError
 
-__all__ = [
-    "CHECKSUMS",
-    "DEFLATION",
-    "check",
-    "checksums",
-    "read_npz",
-    "reading",
-    "replacing",
-    "save_figure",
-    "write_npz",
-]
-
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 #: The name under which a file holds the checksums of its arrays.

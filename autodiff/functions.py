@@ -11,8 +11,6 @@ import numpy as np
 
 from autodiff.core import op as core
 
-__all__ = ["named", "public"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -19,8 +19,6 @@ from autodiff.core.modes import enable_grad
 from autodiff.core.op import alias, pick, wrap
 from autodiff.reads import ShapeOnly
 
-__all__ = ["depends_beyond", "stated"]
-
 # Fused operation -> the rules of its inputs.
 _stated: dict[Any, tuple[Any, ...]] = {}
 

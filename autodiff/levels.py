@@ -38,20 +38,6 @@ from autodiff.core.modes import ORDINARY, current_state, state_as
 from autodiff.core.op import Operation, hold, hold_argument, lacking, pick, wrap
 from autodiff.core.op import apply as record
 
-__all__ = [
-    "Ambiguous",
-    "Dual",
-    "Level",
-    "Taped",
-    "apply",
-    "below",
-    "entered",
-    "innermost",
-    "levels",
-    "pull_tape",
-    "push",
-]
-
 
 class Level:
     """One transform while it runs, and with its tape as long as something is pulled or pushed through that."""

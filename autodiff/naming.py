@@ -13,8 +13,6 @@ import sys
 import warnings
 from importlib import import_module
 
-__all__ = ["alias", "notice_strangers", "refuse_free_threading"]
-
 
 def alias(name: str, package: str) -> None:
     """Let ``import name`` give ``package``, and ``import name.part`` give ``package.part``.

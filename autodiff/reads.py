@@ -11,8 +11,6 @@ import numpy as np
 
 from autodiff.core.op import above
 
-__all__ = ["SHAPE", "UNUSED", "USED", "ShapeOnly", "hands_on", "reads", "uses"]
-
 UNUSED, SHAPE, USED = 0, 1, 2
 
 _SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})

@@ -14,8 +14,6 @@ import numpy as np
 from autodiff import kernels
 from autodiff.core.errors import DTypeError
 
-__all__ = ["RowSparse", "added_by_row", "no_gradient"]
-
 #: Of these the dense matrix is asked.
 _QUESTIONS = frozenset({np.isfinite, np.isinf, np.isnan})
 

@@ -12,8 +12,6 @@ from autodiff.extras import require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure", "html_table"]
-
 
 def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Any]], below: Sequence[str] = ()) -> str:
     """A table as HTML, in the notebook's own style.

@@ -6,8 +6,6 @@ from typing import Any
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["flatten_like", "outline"]
-
 
 def outline(tree: Any, leaves: list[Any]) -> Any:
     """The structure of a tree as nested tuples, which are equal where two trees differ in their leaves alone; these are

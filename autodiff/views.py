@@ -17,8 +17,6 @@ import numpy as np
 
 from autodiff.core import op as core
 
-__all__ = ["View", "link", "live_views", "settle", "shares", "view_of"]
-
 Step = Callable[[Any], Any]
 
 

@@ -19,8 +19,6 @@ from autodiff.core.graph import Node
 from autodiff.core.modes import Mode, State, current_state
 from autodiff.core.op import PYTHON_NUMBERS
 
-__all__ = ["Constant", "constant_inputs", "detect_anomaly", "noted", "scope", "stopping", "tracing"]
-
 _PACKAGE = str(Path(__file__).parent)
 
 

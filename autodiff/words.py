@@ -18,8 +18,6 @@ from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.ops import assignment, shaping
 from autodiff.ops.common import bare
 
-__all__ = ["ADVICE", "METHODS", "MODULE_ADVICE", "install", "missing"]
-
 _UNARY = (
     "exp exp2 expm1 log log2 log10 log1p sqrt square sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh"
     " arctanh abs absolute sign floor ceil trunc reciprocal isnan isfinite isinf deg2rad rad2deg"

@@ -29,8 +29,6 @@ from autodiff.core.modes import current_state
 from autodiff.core.op import argument
 from autodiff.views import live_views, view_of
 
-__all__ = ["lend", "lent", "overwritten", "shared", "write_through", "writes_to", "written"]
-
 _Range = tuple[int, int]
 
 

@@ -10,8 +10,6 @@ import numpy as np
 from autodiff.core import backward
 from autodiff.reads import USED, uses
 
-__all__ = ["finite", "keep_zeros", "multiplies", "usual", "vanished"]
-
 
 def _squared(value: Any) -> Any:
     """The square of the norm: the quickest number from which NumPy tells something of all entries."""

@@ -23,8 +23,6 @@ from autodiff.ops.shaping import _tensor, array
 from autodiff.views import View, live_views, view_of
 from autodiff.writes import write_through, written
 
-__all__ = ["assign", "assign_row", "in_place"]
-
 
 def assign(tensor: Any, index: Any, value: Any) -> None:
     """``tensor[index] = value``, differentiable in both.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["bare", "branchless_quotient", "expand_reduced", "quiet_product", "quotient", "real_numbers", "spread"]
-
 
 _FLOAT = np.dtype(np.float64)
 _PLAIN = frozenset({np.ndarray, np.float32, np.float64})

@@ -18,8 +18,6 @@ from autodiff.functions import named
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 
-__all__ = ["MAKERS", "c_", "full", "full_like", "r_"]
-
 NAMES = "zeros ones empty eye identity tri arange zeros_like ones_like empty_like indices fromfunction"
 
 

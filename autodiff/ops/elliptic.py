@@ -15,8 +15,6 @@ from autodiff.core.op import Primitive
 from autodiff.ops.parameters import _in_double
 from autodiff.ops.stable import of
 
-__all__ = ["define"]
-
 # Tanh-sinh quadrature, whose nodes crowd at both ends, where the integrand may be nearly singular (Mori 1974).
 _STEP = 1 / 48
 _PLACES = np.arange(-170, 171) * _STEP

@@ -16,9 +16,6 @@ from autodiff.extras import require
 from autodiff.ops.common import bare
 from autodiff.ops.stable import of
 
-__all__ = ["all_pole", "cosine_transform", "slide", "spline_coefficients"]
-
-
 # --- a weighted sum of neighbours -----------------------------------------------------------------------------------
 
 

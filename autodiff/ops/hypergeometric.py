@@ -19,8 +19,6 @@ from autodiff.extras import require
 from autodiff.ops.parameters import _in_double, _moment, _over_panels, _where_it_has_fallen, polygamma
 from autodiff.ops.stable import of
 
-__all__ = ["define"]
-
 #: The most terms of a series; where they do not suffice, the result is NaN.
 MOST = 4000
 

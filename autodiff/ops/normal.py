@@ -18,8 +18,6 @@ from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops.common import real_numbers
 from autodiff.ops.stable import gaussian_of
 
-__all__ = ["cdf_and_density", "normal_cdf", "normal_density"]
-
 # Powers of t, the highest first, from the Chebyshev series computed with 50 digits. Cut after T_12 it is good to
 # 1.4e-8, after T_25 to 2e-17 (the series falls by a factor of seven a term).
 _SHORT = (

@@ -25,8 +25,6 @@ from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops.common import real_numbers
 from autodiff.ops.stable import of
 
-__all__ = ["define"]
-
 #: An integrand is left out where it has fallen by this many powers of e.
 _NEGLIGIBLE = 50.0
 

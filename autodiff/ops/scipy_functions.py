@@ -18,8 +18,6 @@ from autodiff.ops.common import bare
 from autodiff.ops.spectral import _h, _t
 from autodiff.ops.stable import of
 
-__all__ = ["expm", "lu_packed", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
-
 
 def _expm_rule(g: Any, out: Any, x: Any) -> Any:
     # exp([[A', G], [0, A']]) holds the adjoint derivative in its upper right block (Van Loan 1978).

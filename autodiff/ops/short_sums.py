@@ -14,8 +14,6 @@ import numpy as np
 
 from autodiff.fast.thresholds import THRESHOLDS
 
-__all__ = ["is_short", "summed"]
-
 _ROWS = THRESHOLDS["SHORT_SUMS"].value
 
 

@@ -31,8 +31,6 @@ from autodiff.ops.stable import (
     sigmoid_of,
 )
 
-__all__ = ["register"]
-
 _POSITIVE = (0.3, 3.0)
 _UNIT = (0.1, 0.9)
 

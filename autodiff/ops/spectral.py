@@ -24,8 +24,6 @@ from autodiff.core.op import Primitive, registry, wrap
 from autodiff.levels import Box
 from autodiff.ops.common import bare
 
-__all__ = ["eigvalsh_", "svdvals_", "with_rule_of_values"]
-
 
 def _t(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)

@@ -20,25 +20,6 @@ from autodiff.batching import Lanes
 from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, quotient, real_numbers
 
-__all__ = [
-    "MODERATE",
-    "bessel_i",
-    "direction",
-    "gaussian",
-    "gumbel_log_density",
-    "log1p_square",
-    "logistic_density",
-    "logistic_log_density",
-    "one_minus_square",
-    "over_square",
-    "over_square_of_distance",
-    "sigmoid",
-    "sigmoid_forward",
-    "sigmoid_of",
-    "spherical_bessel",
-]
-
-
 #: The ``reach`` of operations whose derivatives are sums of terms that cancel once they leave the range.
 MODERATE = (1e-8, 50.0)
 

@@ -22,8 +22,6 @@ from autodiff.ops.parameters import _in_double
 from autodiff.ops.shaping import _tensor
 from autodiff.ops.stable import MODERATE, direction, of
 
-__all__ = ["define"]
-
 _ROOT_PI = float(np.sqrt(np.pi))
 
 

@@ -20,8 +20,6 @@ from autodiff.ops.common import bare
 from autodiff.ops.elementwise import astype
 from autodiff.ops.indexing import add_at, clean
 
-__all__ = ["Flat", "at", "into", "write"]
-
 
 def write(name: str, target: Any, values: Any, writer: Callable[[Any, Any], Any]) -> None:
     """Do to ``target`` what ``writer(array, values)`` does to an array.
