@@ -826,13 +826,13 @@ nextafter_ = Primitive(
 @dispatch.implements(np.ldexp)
 def ldexp(x1: Any, x2: Any) -> Any:
     """Differentiable ``numpy.ldexp`` in its first argument."""
-    return ldexp_.function(_tensor(x1), dispatch.bare(x2))
+    return ldexp_.function(x1, dispatch.bare(x2))
 
 
 @dispatch.implements(np.nextafter)
 def nextafter(x1: Any, x2: Any) -> Any:
     """Differentiable ``numpy.nextafter``: as good as its first argument itself."""
-    return nextafter_.function(_tensor(x1), dispatch.bare(x2))
+    return nextafter_.function(x1, dispatch.bare(x2))
 
 
 @dispatch.implements(np.heaviside)
