@@ -30,10 +30,6 @@ where = elementwise.where_.function
 # --- running products and sums ----------------------------------------------------------------------------------------
 
 
-def _cumprod(x: Any, axis: int) -> Any:
-    return np.cumprod(x, axis=axis)
-
-
 def _cumprod_rule(g: Any, out: Any, x: Any, axis: int) -> Any:
     if np.count_nonzero(bare(x)) == bare(x).size and np.all(np.isfinite(bare(out)) & (bare(out) != 0)):
         # y_j / x_i is the product of the others, so dx_i = sum_{j >= i} g_j y_j / x_i.
@@ -73,7 +69,9 @@ def _cumprod_tangent(t: Any, out: Any, x: Any, axis: int) -> Any:
     return np.moveaxis(np.stack(steps, axis=-1), -1, axis)
 
 
-cumprod_ = Primitive("cumprod", _cumprod, _cumprod_rule, sample=_sample_axis, tangent=_cumprod_tangent)
+cumprod_ = Primitive(
+    "cumprod", lambda x, axis: np.cumprod(x, axis=axis), _cumprod_rule, sample=_sample_axis, tangent=_cumprod_tangent
+)
 
 
 @dispatch.implements(np.cumprod)

@@ -109,16 +109,9 @@ def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g * (out * np.log(np.where(bare(x) == 0, 1, x)))
 
 
-power = P(
-    "power", np.power, _silent_at_poles(_power_base), _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
-)
-float_power = P(
-    "float_power",
-    np.float_power,
-    _silent_at_poles(_power_base),
-    _power_exponent,
-    label="**",
-    domain=[(0.3, 3.0), (-2.5, 2.5)],
+power, float_power = (
+    P(name, ufunc, _silent_at_poles(_power_base), _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)])
+    for name, ufunc in (("power", np.power), ("float_power", np.float_power))
 )
 remainder = P(
     "remainder",
@@ -369,13 +362,9 @@ def _at_most(x: Any, y: Any) -> Any:
     return (x <= y) | np.isnan(x)
 
 
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    return np.where(condition, x, y)
-
-
 where_ = P(
     "where",
-    _where,
+    lambda condition, x, y: np.where(condition, x, y),
     None,
     lambda g, out, condition, x, y: np.where(condition, g, 0),
     lambda g, out, condition, x, y: np.where(condition, 0, g),
@@ -421,10 +410,6 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return where_.function(dispatch.bare(condition), x, y)
 
 
-def _clip(x: Any, low: Any, high: Any) -> Any:
-    return np.clip(x, low, high)
-
-
 def _sample_clip(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     shape = draw.shape()
     return (draw.array(shape, avoid=(-1.0, 1.0)), np.full((), -1.0), np.full((), 1.0)), {}
@@ -432,7 +417,7 @@ def _sample_clip(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 clip_ = P(
     "clip",
-    _clip,
+    lambda x, low, high: np.clip(x, low, high),
     lambda g, out, x, low, high: np.where(_inside(x, low, high), g, 0),
     lambda g, out, x, low, high: np.where((bare(x) < bare(low)) & (bare(low) <= bare(high)), g, 0),
     lambda g, out, x, low, high: np.where((bare(x) > bare(high)) | (bare(low) > bare(high)), g, 0),
@@ -497,14 +482,10 @@ imag = P(
 )
 
 
-def _astype(x: Any, dtype: Any) -> Any:
-    return np.asarray(x).astype(dtype)
-
-
 # The engine casts every gradient to its input's dtype, so the rule of a cast is the identity.
 astype_ = P(
     "astype",
-    _astype,
+    lambda x, dtype: np.asarray(x).astype(dtype),
     lambda g, out, x, dtype: g,
     tangent="pointwise",
     label="astype",
@@ -512,13 +493,9 @@ astype_ = P(
 )
 
 
-def _copy(x: Any, order: str = "C") -> Any:
-    return np.array(x, order=order)  # type: ignore[call-overload]
-
-
 copy_ = P(
     "copy",
-    _copy,
+    lambda x, order="C": np.array(x, order=order),  # type: ignore[call-overload]
     lambda g, out, x, order="C": g,
     tangent="pointwise",
     sample=lambda draw: ((draw.array(draw.shape()),), {"order": draw.choice(("C", "F"))}),

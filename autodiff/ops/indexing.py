@@ -44,10 +44,6 @@ def clean(index: Any) -> Any:
     return index
 
 
-def _getitem(x: Any, index: Any) -> Any:
-    return x[index]
-
-
 def _scatter(v: Any, index: Any, shape: Any) -> Any:
     """Zeros of ``shape`` with ``v`` added at ``index``: the transpose of reading at ``index``."""
     unique = _is_unique(index)
@@ -83,7 +79,7 @@ def _sample_scatter(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 getitem_: Primitive = P(
     "getitem",
-    _getitem,
+    lambda x, index: x[index],
     lambda g, out, x, index: (scatter_.function if hasattr(g, "_node") else _scatter)(g, index, x.shape),
     sample=_sample_getitem,
     label="[ ]",

@@ -37,28 +37,12 @@ def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]  # np.sum less its Python wrapper
 
 
-def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.mean(x, axis=axis, keepdims=keepdims)
+def _by(numpys: Any) -> Any:
+    return lambda x, axis=None, keepdims=False: numpys(x, axis=axis, keepdims=keepdims)
 
 
-def _prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.prod(x, axis=axis, keepdims=keepdims)
-
-
-def _max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.max(x, axis=axis, keepdims=keepdims)
-
-
-def _min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.min(x, axis=axis, keepdims=keepdims)
-
-
-def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
-
-
-def _std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    return np.std(x, axis=axis, ddof=ddof, keepdims=keepdims)
+def _spread_by(numpys: Any) -> Any:
+    return lambda x, axis=None, ddof=0, keepdims=False: numpys(x, axis=axis, ddof=ddof, keepdims=keepdims)
 
 
 def _others_product(x: Any, axis: Any) -> Any:
@@ -150,7 +134,7 @@ sum_ = P(
 )
 mean_ = P(
     "mean",
-    _mean,
+    _by(np.mean),
     lambda g, out, x, axis=None, keepdims=False: spread(
         g * (1.0 / max_count(_count(x.shape, axis))), x.shape, axis, keepdims
     ),
@@ -171,9 +155,9 @@ def _extreme_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool 
     return total if np.all(ties == 1) else total / ties
 
 
-prod_ = P("prod", _prod, _prod_rule, sample=_sample, label="Π", tangent=_prod_tangent)
-max_ = P("max", _max, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True), tangent=_extreme_tangent)
-min_ = P("min", _min, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True), tangent=_extreme_tangent)
+prod_ = P("prod", _by(np.prod), _prod_rule, sample=_sample, label="Π", tangent=_prod_tangent)
+max_ = P("max", _by(np.max), _extreme_rule, sample=lambda draw: _sample(draw, distinct=True), tangent=_extreme_tangent)
+min_ = P("min", _by(np.min), _extreme_rule, sample=lambda draw: _sample(draw, distinct=True), tangent=_extreme_tangent)
 
 
 def _sample_spread(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -195,17 +179,13 @@ def _std_tangent(t: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, ke
     return quotient(_var_tangent(t, out, x, axis, ddof, keepdims), 2 * out)
 
 
-var_ = P("var", _var, _var_rule, sample=_sample_spread, tangent=_var_tangent)
-std_ = P("std", _std, _std_rule, sample=_sample_spread, tangent=_std_tangent)
+var_ = P("var", _spread_by(np.var), _var_rule, sample=_sample_spread, tangent=_var_tangent)
+std_ = P("std", _spread_by(np.std), _std_rule, sample=_sample_spread, tangent=_std_tangent)
 
 
 def max_count(count: int) -> int:
     """At least one, so that an empty mean's (empty) gradient divides by no zero."""
     return builtins.max(count, 1)
-
-
-def _cumsum(x: Any, axis: Any = None) -> Any:
-    return np.cumsum(x, axis=axis)
 
 
 def _cumsum_rule(g: Any, out: Any, x: Any, axis: Any = None) -> Any:
@@ -220,7 +200,7 @@ def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape),), {"axis": draw.choice((None, draw.axis(len(shape))))}
 
 
-cumsum_ = P("cumsum", _cumsum, _cumsum_rule, sample=_sample_axis, linear="jointly")
+cumsum_ = P("cumsum", lambda x, axis=None: np.cumsum(x, axis=axis), _cumsum_rule, sample=_sample_axis, linear="jointly")
 
 
 # --- the public functions, with NumPy's arguments ---------------------------------------------------------------------

@@ -19,33 +19,9 @@ from autodiff.ops.common import bare
 P = Primitive
 
 
-def _reshape(x: Any, shape: Any) -> Any:
-    return np.reshape(x, shape)
-
-
-def _transpose(x: Any, axes: Any = None) -> Any:
-    return np.transpose(x, axes)
-
-
 def _inverse(axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """The permutation that undoes ``axes``."""
     return None if axes is None else tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))
-
-
-def _broadcast_to(x: Any, shape: Any) -> Any:
-    return np.broadcast_to(x, shape)
-
-
-def _flip(x: Any, axis: Any = None) -> Any:
-    return np.flip(x, axis)
-
-
-def _roll(x: Any, shift: Any, axis: Any = None) -> Any:
-    return np.roll(x, shift, axis)
-
-
-def _concatenate(*arrays: Any, axis: Any = 0) -> Any:
-    return np.concatenate(arrays, axis=axis)
 
 
 def _sample_reshape(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -79,20 +55,42 @@ def _sample_concatenate(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 reshape_ = P(
-    "reshape", _reshape, lambda g, out, x, shape: np.reshape(g, x.shape), sample=_sample_reshape, linear="jointly"
+    "reshape",
+    lambda x, shape: np.reshape(x, shape),
+    lambda g, out, x, shape: np.reshape(g, x.shape),
+    sample=_sample_reshape,
+    linear="jointly",
 )
 transpose_ = P(
-    "transpose", _transpose,
+    "transpose",
+    lambda x, axes=None: np.transpose(x, axes),
     lambda g, out, x, axes=None: np.transpose(g, _inverse(axes)),
-    sample=_sample_transpose, label="T", linear="jointly",
-)  # fmt: skip
-# The transpose of repeating is summing, and the engine sums every gradient to its input's shape.
-broadcast_to_ = P("broadcast_to", _broadcast_to, lambda g, out, x, shape: g, sample=_sample_broadcast, linear="jointly")
-flip_ = P("flip", _flip, lambda g, out, x, axis=None: np.flip(g, axis), sample=_sample_axis, linear="jointly")
-roll_ = P(
-    "roll", _roll, lambda g, out, x, shift, axis=None: np.roll(g, np.negative(shift), axis), sample=_sample_roll,
+    sample=_sample_transpose,
+    label="T",
     linear="jointly",
-)  # fmt: skip
+)
+# The transpose of repeating is summing, and the engine sums every gradient to its input's shape.
+broadcast_to_ = P(
+    "broadcast_to",
+    lambda x, shape: np.broadcast_to(x, shape),
+    lambda g, out, x, shape: g,
+    sample=_sample_broadcast,
+    linear="jointly",
+)
+flip_ = P(
+    "flip",
+    lambda x, axis=None: np.flip(x, axis),
+    lambda g, out, x, axis=None: np.flip(g, axis),
+    sample=_sample_axis,
+    linear="jointly",
+)
+roll_ = P(
+    "roll",
+    lambda x, shift, axis=None: np.roll(x, shift, axis),
+    lambda g, out, x, shift, axis=None: np.roll(g, np.negative(shift), axis),
+    sample=_sample_roll,
+    linear="jointly",
+)
 
 
 def _concatenate_rule(i: int, g: Any, out: Any, *arrays: Any, axis: Any = 0) -> Any:
@@ -130,7 +128,12 @@ def _concatenate_rules(wanted: Sequence[bool], g: Any, out: Any, *arrays: Any, a
 
 _concatenate_rule.all_at_once = _concatenate_rules  # type: ignore[attr-defined]
 concatenate_ = P(
-    "concatenate", _concatenate, _concatenate_rule, variadic=True, sample=_sample_concatenate, linear="jointly"
+    "concatenate",
+    lambda *arrays, axis=0: np.concatenate(arrays, axis=axis),
+    _concatenate_rule,
+    variadic=True,
+    sample=_sample_concatenate,
+    linear="jointly",
 )
 
 # --- public functions ------------------------------------------------------------------------------------------------
