@@ -177,23 +177,23 @@ class Lanes(Batched):
 
 def _at_innermost(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     found: list[Any] = []
-    _every(lambda v: found.append(v.level), [list(args), kwargs])
+    _every(Lanes, lambda v: found.append(v.level), [list(args), kwargs])
     level = max(found, key=lambda one: one.depth)
-    lowered = _every(lambda v: Batched(v.array) if v.level is level else v, [list(args), kwargs])
+    lowered = _every(Lanes, lambda v: Batched(v.array) if v.level is level else v, [list(args), kwargs])
     if function not in _HANDLERS and hasattr(function, "__wrapped__"):  # no ufunc: goes to _loop
         level.looped[function.__name__] = None
     return _tagged(function(*lowered[0], **lowered[1]), level)
 
 
-def _every(function: Callable[[Any], Any], value: Any) -> Any:
-    """Nested lists, tuples and dicts with every :class:`Lanes` replaced."""
-    if value.__class__ is Lanes:
+def _every(kind: Any, function: Callable[[Any], Any], value: Any) -> Any:
+    """Nested lists, tuples and dicts with everything of a kind replaced."""
+    if value.__class__ is kind:
         return function(value)
     if isinstance(value, (list, tuple)):
-        parts = [_every(function, v) for v in value]
+        parts = [_every(kind, function, v) for v in value]
         return tuple(parts) if isinstance(value, tuple) else parts
     if isinstance(value, dict):
-        return {key: _every(function, v) for key, v in value.items()}
+        return {key: _every(kind, function, v) for key, v in value.items()}
     return value
 
 
@@ -238,14 +238,12 @@ def _aligned(values: Any) -> list[Any]:
 
 def each(value: Any, i: int) -> Any:
     """Cotangent ``i`` of every batch inside nested lists, tuples and dicts; of a batch of none, one of ones."""
-    if value.__class__ is Batched:
-        return value.array[i] if len(value.array) else np.ones(value.array.shape[1:], value.array.dtype)[()]
-    if isinstance(value, (list, tuple)):
-        parts = [each(v, i) for v in value]
-        return tuple(parts) if isinstance(value, tuple) else parts
-    if isinstance(value, dict):
-        return {k: each(v, i) for k, v in value.items()}
-    return value
+
+    def one(batch: Batched) -> Any:
+        array = batch.array
+        return array[i] if len(array) else np.ones(array.shape[1:], array.dtype)[()]
+
+    return _every(Batched, one, value)
 
 
 def count(value: Any) -> int | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from autodiff.batching import Batched, Unbatchable, is_batched
+from autodiff.batching import Batched, Unbatchable, _filled, is_batched
 from autodiff.closures import gradients_at, run_recorded, strangers, variable
 from autodiff.core import backward
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
@@ -228,10 +228,6 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return _united([x, y], shape)
 
 
-def _like(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda a, *args, **kwargs: function(np.broadcast_to(np.zeros((), a.dtype), a.shape), *args, **kwargs)
-
-
 _MOVES: dict[Any, Callable[..., Any]] = {
     np.sum: lambda a, axis=None, dtype=None, out=None, keepdims=False, **kwargs: a.sum(axis, bool(keepdims)),
     np.mean: lambda a, axis=None, dtype=None, out=None, keepdims=False, **kwargs: a.sum(axis, bool(keepdims)),
@@ -244,8 +240,8 @@ _MOVES: dict[Any, Callable[..., Any]] = {
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a: a.size,
-    np.zeros_like: _like(np.zeros_like),
-    np.ones_like: _like(np.ones_like),
+    np.zeros_like: _filled(np.zeros_like),
+    np.ones_like: _filled(np.ones_like),
     **{
         f: _moved(f)
         for f in (

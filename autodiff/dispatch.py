@@ -29,10 +29,8 @@ constant_functions: set[Any] = set()
 advice: dict[Any, str] = {}
 #: (ufunc, method name) -> our function, for ``np.add.reduce`` and its kin.
 ufunc_methods: dict[tuple[Any, str], Callable[..., Any]] = {}
-#: What a ufunc called with ``where=`` or ``dtype=`` goes through.
-ufunc_keywords: list[Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = []
-#: "at" and "into": what ``ufunc.at`` and ``out=`` go through (:mod:`autodiff.ops.writing`).
-writers: dict[str, Callable[..., Any]] = {}
+#: What ``ufunc.at`` ("at"), ``out=`` ("into") and a ufunc with ``where=`` or ``dtype=`` ("keywords") go through.
+special: dict[str, Callable[..., Any]] = {}
 
 
 #: (test, register): called once when a ufunc that nobody knows passes the test, for rules of packages that may be
@@ -154,23 +152,15 @@ def call_ufunc(
     if function is not None and method == "__call__" and not kwargs:
         return function(*inputs)
     if method == "at":
-        return writers["at"](ufunc, *inputs)
+        return special["at"](ufunc, *inputs)
     if "out" in kwargs:
         outs = kwargs.pop("out")
         if all(out is None for out in outs):
             return call_ufunc(wrapped, ufunc, method, inputs, kwargs)
         return _into_outs(wrapped, ufunc, method, inputs, kwargs, outs)
     if method == "__call__":
-        if ufunc in constant_functions:
-            return wrapped(ufunc(*bare(inputs), **bare(kwargs)))
         if ufunc in differentiable:
-            for handler in ufunc_keywords:
-                return handler(ufunc, inputs, kwargs)
-            if _tracked(inputs):
-                raise NotDifferentiableError(
-                    f"{_name(ufunc)} with {', '.join(kwargs)}= is not differentiable here; call it without and use"
-                    " np.where or .astype"
-                )
+            return special["keywords"](ufunc, inputs, kwargs)
     else:
         function = ufunc_methods.get((ufunc, method))
         if function is not None:
@@ -192,13 +182,13 @@ def _into_outs(
     """A ufunc with ``out=``: the result, written into it."""
     name = _name(ufunc) if method == "__call__" else f"{_name(ufunc)}.{method}"
     if method == "__call__" and ufunc in differentiable and len(outs) == 1:
-        return ufunc_keywords[0](ufunc, inputs, {**kwargs, "out": outs})
+        return special["keywords"](ufunc, inputs, {**kwargs, "out": outs})
     if method == "__call__" and kwargs.get("where", True) is not True:
         raise NotDifferentiableError(f"{name}(..., where=, out=): use np.where(mask, {name}(...), out)")
     result = call_ufunc(wrapped, ufunc, method, inputs, kwargs)
     results = result if isinstance(result, tuple) else (result,)
     written = tuple(
-        made if out is None else writers["into"](name, out, made) for out, made in zip(outs, results, strict=True)
+        made if out is None else special["into"](name, out, made) for out, made in zip(outs, results, strict=True)
     )
     return written if isinstance(result, tuple) else written[0]
 
@@ -217,7 +207,7 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
                     f"{_name(function)}(..., out=) that overlaps what is joined: NumPy writes part by part; join first,"
                     " then write t[...] = joined"
                 )
-            return writers["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
+            return special["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
     if ours is not None:
         kwargs = {key: value for key, value in kwargs.items() if value is not np._NoValue}
         state = current_state()

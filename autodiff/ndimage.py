@@ -134,17 +134,23 @@ def _continued(t: Any, axis: int, before: int, after: int, mode: str, cval: Any)
 
 def _window(name: str, t: Any, w: Any, axes: list[int], mode: Any, cval: Any, origin: Any) -> Any:
     """``out[i] = sum_k w[k] t[i - len(w) // 2 - origin + k]`` over the named axes; ``w`` has one axis for each."""
-    modes, origins = _each(name, mode, len(axes)), _each(name, origin, len(axes))
     shape = [1] * t.ndim
     lengths = dict(zip(sorted(axes), w.shape, strict=True))  # SciPy's weights follow the array's order of axes
+    for axis, k in lengths.items():
+        shape[axis] = k
+    return slide.function(_widened(name, t, lengths, axes, mode, cval, origin), w.reshape(shape))
+
+
+def _widened(name: str, t: Any, lengths: dict[int, int], axes: list[int], mode: Any, cval: Any, origin: Any) -> Any:
+    """The array continued by what windows of some lengths reach beyond it."""
+    modes, origins = _each(name, mode, len(axes)), _each(name, origin, len(axes))
     for axis, beyond, off in zip(axes, modes, origins, strict=True):
         k = lengths[axis]
         before = k // 2 + int(off)
         if not 0 <= before < k:
             raise ArgumentError(f"{name}: origin {off} lies outside a window of {k}")
         t = _continued(t, axis, before, k - 1 - before, beyond, cval)
-        shape[axis] = k
-    return slide.function(t, w.reshape(shape))
+    return t
 
 
 def correlate1d(
@@ -719,14 +725,11 @@ def _ranked(name: str, choose: Callable[..., Any], turned: bool = False) -> Call
         kept = np.ones(sizes, bool) if footprint is None else np.asarray(bare(footprint), bool)
         if kept.ndim != len(along):
             raise ShapeError(f"{name}: a footprint of {kept.ndim} axes for {len(along)} axes of the input")
-        modes, origins = _each(name, mode, len(along)), _each(name, origin, len(along))
         if turned:  # a dilation looks the other way
-            kept = np.flip(kept)
-            origins = [-int(o) - (k % 2 == 0) for o, k in zip(origins, kept.shape, strict=True)]
-        full = t
-        for axis, k, beyond, off in zip(along, kept.shape, modes, origins, strict=True):
-            before = k // 2 + int(off)
-            full = _continued(full, axis, before, k - 1 - before, beyond, cval)
+            kept, origins = np.flip(kept), _each(name, origin, len(along))
+            origin = [-int(o) - (k % 2 == 0) for o, k in zip(origins, kept.shape, strict=True)]
+        lengths = dict(zip(along, kept.shape, strict=True))
+        full = _widened(name, t, lengths, along, mode, cval, origin)
         parts = []
         for place in np.argwhere(kept):
             cut: list[Any] = [slice(None)] * t.ndim

@@ -112,5 +112,4 @@ def register() -> None:
     for ufunc, function in dispatch.differentiable.items():
         if isinstance(ufunc, np.ufunc) and ufunc.nin == 2 and ufunc.signature is None:
             methods[ufunc, "outer"] = _outer(function)
-    dispatch.ufunc_keywords.append(_with_keywords)
-    dispatch.writers.update(at=writing.at, into=writing.into)
+    dispatch.special.update(at=writing.at, into=writing.into, keywords=_with_keywords)
