@@ -781,7 +781,7 @@ def nanquantile(
     a: ArrayLike, q: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None,
     overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: object,
 ) -> Tensor:
-    """Differentiable ``numpy.nanquantile``, all methods."""
+    """Differentiable ``numpy.nanquantile`` in the values and, for the methods in which it moves, in ``q``."""
 
 def nanstd(
     a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,

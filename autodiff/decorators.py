@@ -9,8 +9,6 @@ from typing import Any
 
 from autodiff.core.modes import Mode
 
-__all__: list[str] = []
-
 
 def _around(mode: Callable[[], Mode], function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` in a fresh mode per call and per step: one object's stack of tokens is not shared by threads."""

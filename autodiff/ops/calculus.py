@@ -360,43 +360,33 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     return result.reshape(share.shape + result.shape[1:])
 
 
-@dispatch.implements(np.quantile)
-def quantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    **kwargs: Any,
-) -> Any:
-    """Differentiable ``numpy.quantile`` in the values and, for the methods in which it moves, in ``q``."""
-    shaping._no_out("quantile", out)
-    real_numbers("quantile", _tensor(a))
-    weights = kwargs.pop("weights", None)
-    _no_weights("quantile", kwargs)
-    if weights is not None:
-        return _weighted_quantile(_tensor(a), dispatch.bare(q), axis, method, keepdims, dispatch.bare(weights))
-    return _quantile(a, q, axis, method, keepdims, False)
+def _quantiles(numpys: Any, ignore_nan: bool) -> Any:
+    name = numpys.__name__
+
+    @dispatch.implements(numpys)
+    def function(
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: None = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        shaping._no_out(name, out)
+        real_numbers(name, _tensor(a))
+        weights = None if ignore_nan else kwargs.pop("weights", None)
+        _no_weights(name, kwargs)
+        if weights is not None:
+            return _weighted_quantile(_tensor(a), dispatch.bare(q), axis, method, keepdims, dispatch.bare(weights))
+        return _quantile(a, q, axis, method, keepdims, ignore_nan)
+
+    words = f"Differentiable ``numpy.{name}`` in the values and, for the methods in which it moves, in ``q``."
+    return named(function, name, words)
 
 
-@dispatch.implements(np.nanquantile)
-def nanquantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    **kwargs: Any,
-) -> Any:
-    """Differentiable ``numpy.nanquantile``, all methods."""
-    shaping._no_out("nanquantile", out)
-    real_numbers("nanquantile", _tensor(a))
-    _no_weights("nanquantile", kwargs)
-    return _quantile(a, q, axis, method, keepdims, True)
+quantile, nanquantile = _quantiles(np.quantile, False), _quantiles(np.nanquantile, True)
 
 
 def _weighted_quantile(t: Any, q: Any, axis: Any, method: str, keepdims: bool, weights: Any) -> Any:
@@ -427,16 +417,15 @@ def _no_weights(name: str, kwargs: dict[str, Any]) -> None:
         raise NotDifferentiableError(f"np.{name} with {', '.join(given)}= has no gradient here; leave it out")
 
 
-@dispatch.implements(np.percentile)
-def percentile(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
-    """Differentiable ``numpy.percentile``, all methods."""
-    return quantile(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
+def _percentiles(numpys: Any, of_share: Any) -> Any:
+    @dispatch.implements(numpys)
+    def function(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
+        return of_share(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
+
+    return named(function, numpys.__name__, f"Differentiable ``numpy.{numpys.__name__}``, all methods.")
 
 
-@dispatch.implements(np.nanpercentile)
-def nanpercentile(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
-    """Differentiable ``numpy.nanpercentile``, all methods."""
-    return nanquantile(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
+percentile, nanpercentile = _percentiles(np.percentile, quantile), _percentiles(np.nanpercentile, nanquantile)
 
 
 @dispatch.implements(np.median)
