@@ -27,6 +27,9 @@ _spec.loader.exec_module(_cases)
 NOT_COMPARED = {
     "ufunc outer": "jax.numpy.outer is the outer of vectors",
     "sliding_window_view": "jax.numpy has no stride tricks",
+    "edges of a range": "jax.numpy.histogram_bin_edges takes no list",
+    "nextafter": "JAX does not differentiate it",
+    "ldexp": "JAX's takes powers that are no whole numbers",
 }
 
 
@@ -98,7 +101,9 @@ def test_case(name):
     compare(function, theirs, args)
 
 
-ELEMENTWISE = sorted(name for name, op in registry.items() if op.elementwise and hasattr(jnp, name))
+ELEMENTWISE = sorted(
+    name for name, op in registry.items() if op.elementwise and hasattr(jnp, name) and name not in NOT_COMPARED
+)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

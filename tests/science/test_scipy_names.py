@@ -149,6 +149,7 @@ def test_ndimage_of_other_kinds():
     same("ndimage.spline_filter", whole * 1.0, order=4, mode="reflect")
     for call in (
         lambda: ndimage.correlate1d(np.ones(3), [1.0, 2.0], origin=3),
+        lambda: ndimage.median_filter(np.ones(5), 3, origin=2),
         lambda: ndimage.gaussian_filter(np.ones(3), 1.0, mode="mirrored"),
         lambda: ndimage.map_coordinates(np.ones((3, 3)), np.ones((1, 4))),
         lambda: ndimage.gaussian_filter(np.ones(3), 1.0, output=np.ones(3)),
