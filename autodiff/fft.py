@@ -16,7 +16,7 @@ from autodiff.functions import named
 from autodiff.ops.common import bare
 from autodiff.ops.fft import _OPPOSITE, _fit_length
 from autodiff.ops.filters import cosine_transform
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 
 _NUMPY = differentiable_of("numpy.fft")
 
@@ -97,8 +97,7 @@ def _cosines(name: str) -> Any:
         workers: Any = None,
         orthogonalize: Any = None,
     ) -> Any:
-        t = _tensor(x)
-        t = t * 1.0 if t.dtype.kind not in "fc" else t
+        t = _floats(x)
         if n is not None:
             t = _fit_length(t, n, axis % t.ndim)
         whole = norm == "ortho" if orthogonalize is None else bool(orthogonalize)

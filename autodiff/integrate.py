@@ -1074,7 +1074,7 @@ def _tuple(args: Any) -> tuple[Any, ...]:
 
 
 def _as_float(t: Any) -> Any:
-    time = shaping.array(list(t)) if isinstance(t, (list, tuple)) else _tensor(t)
+    time = _tensor(t)
     return time if time.dtype.kind == "f" else time.astype(float)
 
 

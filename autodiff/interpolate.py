@@ -21,7 +21,7 @@ from autodiff.extras import absent
 from autodiff.ops import shaping
 from autodiff.ops.calculus import interp
 from autodiff.ops.common import bare
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 from autodiff.sparse import csr_array, spsolve
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ __all__ = [
     "interpn",
     "make_interp_spline",
 ]
-
-
-def _floats(value: Any) -> Any:
-    t = shaping.array(list(value)) if isinstance(value, (list, tuple)) else _tensor(value)
-    return t if t.dtype.kind in "fc" else t.astype(float)
 
 
 def _nodes(name: str, x: Any, y: Any, axis: int) -> tuple[Any, Any]:

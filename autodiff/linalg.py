@@ -26,7 +26,7 @@ from autodiff.ops.scipy_functions import (
     solve_triangular,
     sqrtm,
 )
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 
 _NUMPY = differentiable_of("numpy.linalg")
 globals().update(_NUMPY)
@@ -174,8 +174,7 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any, overwrite_b: bool = False, 
 
 def _factored(name: str, a: Any) -> tuple[Any, Any, Any]:
     """``(a, its LU in one matrix, the order of its rows)``."""
-    t = _tensor(a)
-    t = t * 1.0 if t.dtype.kind not in "fc" else t
+    t = _floats(a)
     if t.ndim < 2:
         raise ShapeError(f"{name}: needs matrices, got shape {t.shape}")
     if t.size:

@@ -20,7 +20,7 @@ from autodiff.functions import named
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where
 from autodiff.ops.filters import slide, spline_coefficients
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike, Tensor
@@ -856,8 +856,7 @@ median = _of_regions("median", np.median)
 
 def _in_frequency(name: str) -> Callable[..., Any]:
     def filtered(input: Any, parameter: Any, n: int = -1, axis: int = -1, output: Any = None) -> Any:
-        t = _tensor(input)
-        t = t if t.dtype.kind in "fc" else t.astype(np.float64)
+        t = _floats(input)
         factor = getattr(require("scipy.ndimage"), name)(
             np.ones(t.shape, t.dtype), _constant(name, "the width", parameter), n, axis
         )

@@ -13,7 +13,7 @@ from autodiff.extras import require
 from autodiff.ndimage import _constant, convolve1d, median_filter
 from autodiff.ops.common import bare
 from autodiff.ops.filters import all_pole, slide
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 
 __all__ = [
     "bessel",
@@ -403,8 +403,7 @@ def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0, overwr
     >>> detrend(np.array([1.0, 2.0, 6.0]), type="constant").data
     array([-2., -1.,  3.])
     """
-    t = _tensor(data)
-    t = t if t.dtype.kind in "fc" else t.astype(np.float64)
+    t = _floats(data)
     # It is linear in the signal, so its matrix along an axis is read off SciPy's own.
     samples = np.moveaxis(t, axis, -1)
     matrix = require("scipy.signal").detrend(np.eye(samples.shape[-1]), 0, type, bare(bp))

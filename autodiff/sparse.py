@@ -21,7 +21,7 @@ from autodiff.core.op import Primitive
 from autodiff.extras import absent, require
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.stable import of
 
 if TYPE_CHECKING:
@@ -742,12 +742,11 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
             _tensor(np.zeros(0, dtype or float)), (nothing, nothing), (int(arg[0]), int(arg[1])), format
         )
     else:
-        dense = _tensor(arg)
+        dense = _floats(arg)
         if dense.ndim != 2:
             raise ShapeError(
                 f"{name}: needs a matrix, a pair (data, (i, j)) or a sparse array, got shape {dense.shape}"
             )
-        dense = dense if dense.dtype.kind in "fc" else dense.astype(float)
         places = np.nonzero(dense.data)
         result = _from_places(dense[places], places, dense.shape, format)
     result = {"csr": result.tocsr, "csc": result.tocsc, "coo": result.tocoo}[format]()
@@ -755,10 +754,10 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
 
 
 def _entries(name: str, data: Any, ndim: int | None = 1) -> Any:
-    entries = _tensor(data)
+    entries = _floats(data)
     if entries.ndim != (entries.ndim if ndim is None else ndim):
         raise ShapeError(f"{name}: the entries must be one axis, got shape {entries.shape}")
-    return entries if entries.dtype.kind in "fc" else entries.astype(float)
+    return entries
 
 
 def _diagonal(shape: tuple[int, int], k: int) -> tuple[Any, Any]:
@@ -1074,10 +1073,10 @@ def _square(name: str, A: Any) -> SparseArray:
 def _right(name: str, matrix: SparseArray, b: Any) -> Any:
     if issparse(b):
         raise ArgumentError(f"{name}: the right-hand side must be dense; use b.toarray()")
-    right = _tensor(b)
+    right = _floats(b)
     if right.ndim not in (1, 2) or right.shape[0] != matrix.shape[0]:
         raise ShapeError(f"{name}: a matrix of shape {matrix.shape} and a right-hand side of shape {right.shape}")
-    return right if right.dtype.kind in "fc" else right.astype(float)
+    return right
 
 
 class SuperLU:

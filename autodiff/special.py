@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from math import factorial, log, pi
+from math import log, pi
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from autodiff import dispatch, fused
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import registry
 from autodiff.extras import require
-from autodiff.ops import reductions
+from autodiff.ops import parameters, reductions
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.special import register
 
 register()
@@ -79,8 +79,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     >>> logsumexp([0.0, 0.0], b=[1.0, -3.0], return_sign=True)[1].item()
     -1.0
     """
-    t = _tensor(a)
-    t = t * 1.0 if t.dtype.kind not in "fc" else t
+    t = _floats(a)
     if b is not None:
         weights = np.broadcast_to(bare(b), np.broadcast_shapes(t.shape, np.shape(bare(b))))
         t = t + np.zeros(weights.shape, t.dtype) if weights.shape != t.shape else t
@@ -153,8 +152,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
 
 def _over_axes(function: Any, x: Any, axis: Any) -> Any:
     """``function(x, axis=)`` of one axis, over several at once: these are joined to one."""
-    t = _tensor(x)
-    t = t * 1.0 if t.dtype.kind not in "fc" else t
+    t = _floats(x)
     if isinstance(axis, (int, np.integer)):
         return function(t, axis=axis)
     along = normalize_axis_tuple(range(t.ndim) if axis is None else axis, t.ndim)
@@ -208,9 +206,7 @@ def polygamma(n: int, x: Any) -> Any:
     >>> round(polygamma(1, 1.0).item(), 6)
     1.644934
     """
-    if n == 0:
-        return registry["digamma"].function(x)
-    return registry["zeta"].function(float(n + 1), x) * ((-1.0) ** (n + 1) * factorial(n))
+    return parameters.polygamma(n, _tensor(x))
 
 
 def multigammaln(a: Any, d: int) -> Any:

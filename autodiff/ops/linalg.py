@@ -24,7 +24,7 @@ from autodiff.levels import Ambiguous
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.spectral import (
     _c,
     _h,
@@ -1040,9 +1040,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     >>> x.grad
     array([0.6, 0.8])
     """
-    t = _tensor(x)
-    if t.dtype.kind not in "fc":
-        t = t.astype(float)
+    t = _floats(x)
     if axis is None:
         if ord is None:
             return norm2.function(t.reshape(-1), None, False) if not keepdims else norm2.function(t, None, True)

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops.calculus import trapezoid
 from autodiff.ops.common import bare
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike, Tensor
@@ -23,8 +23,7 @@ __all__ = ["cumulative_simpson", "cumulative_trapezoid", "romb", "simpson", "tra
 
 def _samples(name: str, y: Any, x: Any, dx: Any, axis: int) -> tuple[Any, Any]:
     """The ordinates with the axis last, and the widths between them, which broadcast."""
-    t = _tensor(y)
-    t = t * 1.0 if t.dtype.kind not in "fc" else t
+    t = _floats(y)
     if not t.ndim:
         raise ShapeError(f"{name}: the samples need an axis, got a number")
     axis = normalize_axis_index(axis, t.ndim)

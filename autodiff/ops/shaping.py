@@ -600,6 +600,12 @@ def _tensor(value: Any) -> Any:
     return array(value) if dispatch.holds_tensor(value) else above.tensor(value)
 
 
+def _floats(value: Any) -> Any:
+    """A Tensor of floating-point or complex numbers."""
+    t = _tensor(value)
+    return t if t.dtype.kind in "fc" else t.astype(float)
+
+
 @dispatch.implements(np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Differentiable ``numpy.repeat``."""
