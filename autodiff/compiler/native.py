@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from llvmlite import binding, ir
 
-from autodiff.compiler.passes.chains import _as_numpys, _flags
+from autodiff.compiler.passes.chains import _flags, as_numpys
 from autodiff.compiler.record import Method, Op, Slot, Unrecordable, reads, root
 from autodiff.compiler.standin import mapped
 from autodiff.fast.thresholds import THRESHOLDS
@@ -217,9 +217,29 @@ class Emitter:
         self.flush()
 
     def finish(self) -> str:
-        """The whole function, as text."""
+        """The whole function, as text; and ``enter(length, reverse, arrays)``, which calls it with the memory of a
+        tuple of NumPy arrays, given by its identity, and returns the floating-point errors that there were.
+        """
         self._steps.close()
         self.b.ret_void()
+        self.function.attributes.add("noinline")  # that no arithmetic is moved out from between clear and test
+        word, pointers = ir.IntType(32), self.function.args[2:]
+        asked = ir.FunctionType(word, [word])
+        clear, test = (ir.Function(self.module, asked, _libm(f"fe{name}except")) for name in ("clear", "test"))
+        enter = ir.Function(self.module, ir.FunctionType(word, [_INT] * 3), "enter")
+        b, every = ir.IRBuilder(enter.append_basic_block()), word(sum(_flags() or ()))
+        length, reverse, arrays = enter.args
+
+        def first(thing: Any, after: int, kind: Any) -> Any:
+            """What stands in an object of Python's after so many bytes."""
+            return b.load(b.inttoptr(b.add(thing, _INT(after)), kind.as_pointer()))
+
+        # Of a tuple these are its entries, of a NumPy array it is where its memory begins.
+        entries = [first(arrays, tuple.__basicsize__ + 8 * i, _INT) for i in range(len(pointers))]
+        memory = [first(entry, object.__basicsize__, p.type) for entry, p in zip(entries, pointers, strict=True)]
+        b.call(clear, [every])
+        b.call(self.function, [length, reverse, *memory])
+        b.ret(b.call(test, [every]))
         return str(self.module)
 
     @contextmanager
@@ -712,8 +732,8 @@ def _libm(name: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def compiled(source: str, count: int) -> Callable[..., int]:
-    """The function ``loop`` of a text, with so many arrays; it returns NumPy's numbers of the floating-point errors."""
+def compiled(source: str) -> Callable[[int, int, int], int]:
+    """The function ``enter`` of a text."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     module = binding.parse_assembly(source)
@@ -733,24 +753,9 @@ def compiled(source: str, count: int) -> Callable[..., int]:
         passes.run(module)
     engine = binding.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    words = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * count
-    run = ctypes.CFUNCTYPE(None, *words)(engine.get_function_address("loop"))
-    process, every = _library(), sum(_flags() or ())
-    clear, test = process.feclearexcept, process.fetestexcept
-
-    def call(length: int, reverse: bool, arrays: Sequence[np.ndarray], held: Any = engine) -> int:
-        addresses = [_address(array) for array in arrays]
-        clear(every)
-        run(length, reverse, *addresses)
-        flags = test(every)
-        return _as_numpys(flags) if flags else 0
-
-    return call
-
-
-def _address(array: np.ndarray) -> Any:
-    """``array.ctypes.data`` in a ninth of its time: the first word that NumPy adds to an object."""
-    return ctypes.c_void_p.from_address(id(array) + object.__basicsize__).value
+    enter = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 3)(engine.get_function_address("enter"))
+    enter.engine = engine  # type: ignore[attr-defined]  # its memory holds the function
+    return enter
 
 
 # --- the loops over a body --------------------------------------------------------------------------------------------
@@ -773,23 +778,15 @@ class _Elementwise(Emitter):
         return False  # what is written is read as a whole, or not at all
 
 
-def chain_of(ops: Sequence[Op], inputs: Sequence[Slot], outputs: Sequence[Slot]) -> Callable[[Sequence[Any]], int]:
-    """Elementwise calls on arrays of one shape as one loop: a function of inputs and outputs, which are written into;
-    it returns NumPy's numbers of the floating-point errors.
+def chain_of(ops: Sequence[Op], inputs: Sequence[Slot], outputs: Sequence[Slot]) -> Callable[[int, int, int], int]:
+    """Elementwise calls on arrays of one shape as one loop: a function of 1, 0 and the identity of a tuple, of inputs
+    and of outputs that are written into; it returns the floating-point errors. An input that is a number comes as an
+    array.
     """
     named = [*((f"x{i}", slot) for i, slot in enumerate(inputs)), *((f"y{i}", slot) for i, slot in enumerate(outputs))]
     places = {(_memory(slot) if name[0] == "y" else ~slot.index): Place(name) for name, slot in named}
     emitter = _Elementwise(places, ops, outputs, {name: _dtype(slot.value) for name, slot in named}, False)
-    run = compiled(emitter.finish(), len(emitter.kinds))
-    numbers = [place for place, slot in enumerate(inputs) if not isinstance(slot.value, np.ndarray)]
-
-    def call(arrays: Sequence[Any]) -> int:
-        arrays = list(arrays)
-        for place in numbers:
-            arrays[place] = np.asarray(arrays[place])
-        return run(1, False, arrays)
-
-    return call
+    return compiled(emitter.finish())
 
 
 class _Loop:
@@ -800,8 +797,8 @@ class _Loop:
         self.sizes = [(max(size, 1), kind) for kind, size in emitter.sizes.items()]
 
     def __call__(self, length: int, reverse: bool, arrays: Sequence[Any]) -> int:
-        given = [*arrays, *(np.empty(size, kind) for size, kind in self.sizes)]
-        return compiled(self.source, len(given))(length, reverse, given)
+        given = (*arrays, *(np.empty(size, kind) for size, kind in self.sizes))
+        return as_numpys(compiled(self.source)(length, reverse, id(given)))
 
 
 def _of(slot: Slot) -> int:

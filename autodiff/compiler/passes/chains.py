@@ -288,11 +288,15 @@ class Chain:
         from autodiff.compiler.native import chain_of
 
         self._native = chain_of(ops, inputs, outputs)
+        self._numbers = [place for place, slot in enumerate(inputs) if not isinstance(slot.value, np.ndarray)]
 
     def __call__(self, *arrays: Any) -> None:
         """Compute the outputs."""
-        flags = self._native(arrays)
-        if flags and any(_heeds({**np.geterr(), **own}, flags) for own in self._errors):
+        given = arrays
+        if self._numbers:
+            given = tuple([np.asarray(a) if place in self._numbers else a for place, a in enumerate(arrays)])
+        flags = self._native(1, 0, id(given))
+        if flags and any(_heeds({**np.geterr(), **own}, as_numpys(flags)) for own in self._errors):
             self._plain(*arrays)
 
     def text(self, name: str) -> str:
@@ -353,7 +357,7 @@ def _flags() -> tuple[int, int, int, int] | None:
     return {"x86_64": (4, 8, 16, 1), "aarch64": (2, 4, 8, 1), "arm64": (2, 4, 8, 1)}.get(platform.machine())
 
 
-def _as_numpys(flags: int) -> int:
+def as_numpys(flags: int) -> int:
     """fenv.h's flags as NumPy numbers them: 1 division by zero, 2 overflow, 4 underflow, 8 invalid."""
     return sum(1 << i for i, flag in enumerate(_flags() or ()) if flags & flag)
 
