@@ -48,6 +48,17 @@ def check(good: bool, message: str) -> None:
         raise ArgumentError(message)
 
 
+def check_choice(option: str, value: str, *allowed: str) -> None:
+    """Refuse a word that is not one of those allowed."""
+    check(value in allowed, f"{option} must be {' or '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_counts(name: str, **counts: Any) -> None:
+    """Refuse options that are no positive integers."""
+    for option, value in counts.items():
+        check(_whole(value) and value > 0, f"{name}: {option} must be a positive int, got {value!r}")
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -296,10 +307,7 @@ class PolynomialLR(_Chainable):
     _example = ("total_iters=4", 1, "[1.0, 0.75]")
 
     def __init__(self, optimizer: HasGroups, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        check(
-            _whole(total_iters) and total_iters > 0,
-            f"PolynomialLR: total_iters must be a positive int, got {total_iters!r}",
-        )
+        check_counts("PolynomialLR", total_iters=total_iters)
         self.total_iters = total_iters
         self.power = power
         super().__init__(optimizer, last_epoch)
@@ -319,7 +327,7 @@ class StepLR(_Chainable):
     _example = ("step_size=2, gamma=0.5", 4, "[1.0, 1.0, 0.5, 0.5, 0.25]")
 
     def __init__(self, optimizer: HasGroups, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        check(_whole(step_size) and step_size > 0, f"StepLR: step_size must be a positive int, got {step_size!r}")
+        check_counts("StepLR", step_size=step_size)
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -502,11 +510,7 @@ class CosineAnnealingWarmRestarts(Schedule):
     def __init__(
         self, optimizer: HasGroups, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        check(_whole(T_0) and T_0 > 0, f"CosineAnnealingWarmRestarts: T_0 must be a positive int, got {T_0!r}")
-        check(
-            _whole(T_mult) and T_mult >= 1,
-            f"CosineAnnealingWarmRestarts: T_mult must be an int of at least 1, got {T_mult!r}",
-        )
+        check_counts("CosineAnnealingWarmRestarts", T_0=T_0, T_mult=T_mult)
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult
@@ -577,10 +581,7 @@ class CyclicLR(Schedule):
         self._attach(optimizer)
         modes = ("triangular", "triangular2", "exp_range")
         check(mode in modes or scale_fn is not None, f"CyclicLR: mode must be one of {modes}, got {mode!r}")
-        check(
-            scale_mode in ("cycle", "iterations"),
-            f"CyclicLR: scale_mode must be 'cycle' or 'iterations', got {scale_mode!r}",
-        )
+        check_choice("CyclicLR: scale_mode", scale_mode, "cycle", "iterations")
         down = step_size_up if step_size_down is None else step_size_down
         check(step_size_up > 0 and down > 0, f"CyclicLR: steps must be positive, got {step_size_up} and {down}")
         lows = per_group("CyclicLR base_lr", optimizer, base_lr)
@@ -673,21 +674,11 @@ class OneCycleLR(Schedule):
                 epochs is not None and steps_per_epoch is not None,
                 "OneCycleLR: give total_steps, or epochs and steps_per_epoch",
             )
-            for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
-                check(
-                    _whole(value) and value is not None and value > 0,
-                    f"OneCycleLR: {name} must be a positive int, got {value!r}",
-                )
+            check_counts("OneCycleLR", epochs=epochs, steps_per_epoch=steps_per_epoch)
             total_steps = (epochs or 0) * (steps_per_epoch or 0)
-        check(
-            _whole(total_steps) and total_steps > 0,
-            f"OneCycleLR: total_steps must be a positive int, got {total_steps!r}",
-        )
+        check_counts("OneCycleLR", total_steps=total_steps)
         check(0 <= pct_start <= 1, f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start!r}")
-        check(
-            anneal_strategy in ("cos", "linear"),
-            f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}",
-        )
+        check_choice("OneCycleLR: anneal_strategy", anneal_strategy, "cos", "linear")
         self.total_steps = total_steps
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
@@ -928,11 +919,8 @@ class ReduceLROnPlateau(Schedule):
     ) -> None:
         self._attach(optimizer)
         check(0 <= factor < 1, f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor!r}")
-        check(mode in ("min", "max"), f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
-        check(
-            threshold_mode in ("rel", "abs"),
-            f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}",
-        )
+        check_choice("ReduceLROnPlateau: mode", mode, "min", "max")
+        check_choice("ReduceLROnPlateau: threshold_mode", threshold_mode, "rel", "abs")
         self.mode = mode
         self.factor = factor
         self.patience = patience

@@ -18,7 +18,7 @@ import numpy as np
 from autodiff import Tensor, no_grad
 from autodiff.core.errors import ArgumentError
 from optim.optimizer import HasGroups, Network
-from optim.schedules import Schedule, check, per_group
+from optim.schedules import Schedule, check, check_choice, per_group
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -320,10 +320,7 @@ class SWALR(Schedule):
         last_epoch: int = -1,
     ) -> None:
         self._attach(optimizer)
-        check(
-            anneal_strategy in ("cos", "linear"),
-            f"SWALR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}",
-        )
+        check_choice("SWALR: anneal_strategy", anneal_strategy, "cos", "linear")
         check(
             isinstance(anneal_epochs, int) and anneal_epochs >= 0,
             f"SWALR: anneal_epochs must be an int >= 0, got {anneal_epochs!r}",
