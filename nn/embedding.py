@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
 __all__ = ["Embedding", "EmbeddingBag"]
+
+E = TypeVar("E", bound="Embedding")
 
 
 class Embedding(Module):
@@ -122,13 +124,18 @@ class Embedding(Module):
         >>> Embedding.from_pretrained([[1.0, 2.3], [4.0, 5.1]])([1]).data
         array([[4. , 5.1]])
         """
+        options = {"padding_idx": padding_idx, "max_norm": max_norm, "norm_type": norm_type}
+        return cls._holding(embeddings, freeze, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse, **options)
+
+    @classmethod
+    def _holding(cls: type[E], embeddings: ArrayLike, freeze: bool, **options: Any) -> E:
         table = np.asarray(bare(embeddings))
         if table.ndim != 2:
             raise ShapeError(
-                f"Embedding.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"
+                f"{cls.__name__}.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"
             )
         rows, dim = table.shape
-        made = cls(rows, dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight=table)
+        made = cls(rows, dim, _weight=table, **options)
         made.weight.requires_grad = not freeze
         return made
 
@@ -141,12 +148,8 @@ class Embedding(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         options = {"padding_idx": self.padding_idx, "max_norm": self.max_norm}
-        return ", ".join(
-            [
-                f"{self.num_embeddings}, {self.embedding_dim}",
-                *(f"{key}={value}" for key, value in options.items() if value is not None),
-            ]
-        )
+        told = [f"{key}={value}" for key, value in options.items() if value is not None]
+        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *told])
 
 
 class EmbeddingBag(Embedding):
@@ -208,16 +211,9 @@ class EmbeddingBag(Embedding):
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
         """Bags of given vectors; see :meth:`Embedding.from_pretrained`."""
-        table = np.asarray(bare(embeddings))
-        if table.ndim != 2:
-            raise ShapeError(
-                f"EmbeddingBag.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"
-            )
-        rows, dim = table.shape
-        options = (max_norm, norm_type, scale_grad_by_freq, mode, sparse, table, include_last_offset, padding_idx)
-        made = cls(rows, dim, *options)
-        made.weight.requires_grad = not freeze
-        return made
+        options = {"max_norm": max_norm, "norm_type": norm_type, "mode": mode, "padding_idx": padding_idx}
+        options |= {"scale_grad_by_freq": scale_grad_by_freq, "include_last_offset": include_last_offset}
+        return cls._holding(embeddings, freeze, sparse=sparse, **options)
 
     def forward(
         self, input: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
