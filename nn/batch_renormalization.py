@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -149,21 +149,9 @@ class _BatchRenorm(ChannelNorm):
         x = self._checked(input)
         rmax, dmax = self.limits(int(self.num_batches_tracked.item())) if callable(self.limits) else self.limits
         rate = self._counted_rate() if self.training else 0.0
-        return F.batch_renorm(
-            x,
-            self.running_mean,
-            getattr(self, self._spread),
-            self.weight,
-            self.bias,
-            self.training,
-            rate,
-            self.eps,
-            rmax,
-            dmax,
-            eps_mode=self.eps_mode,
-            statistic=self.statistic,
-            ddof=self.ddof,
-        )
+        held = (self.running_mean, getattr(self, self._spread), self.weight, self.bias)
+        conventions: Any = {"eps_mode": self.eps_mode, "statistic": self.statistic, "ddof": self.ddof}
+        return F.batch_renorm(x, *held, self.training, rate, self.eps, rmax, dmax, **conventions)
 
     def extra_repr(self) -> str:
         """The options."""

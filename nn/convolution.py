@@ -219,19 +219,8 @@ class _Transpose(_Conv):
         generator: np.random.Generator | None = None,
     ) -> None:
         extra = per_axis(type(self).__name__, "output_padding", output_padding, self._axes, 0)
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            dtype,
-            generator,
-        )
+        options = (stride, padding, dilation, groups, bias, padding_mode, dtype, generator)
+        super().__init__(in_channels, out_channels, kernel_size, *options)
         self.output_padding = extra
 
     def forward(self, input: ArrayLike, output_size: Any = None) -> Tensor:

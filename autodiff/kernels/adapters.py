@@ -67,19 +67,8 @@ def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: in
     count, line = x.size // n, (n,)
     rows, flat, out = _shaped(x, (count, n)), _shaped(_or(weight, 1.0, x, inner), line), np.empty(shape, dtype)
     mean, scale = np.empty(count, dtype), np.empty(count, dtype)
-    run(
-        "layer_norm_forward",
-        count,
-        x.size,
-        rows,
-        flat,
-        _shaped(_or(bias, 0.0, x, inner), line),
-        _shaped(out, rows.shape),
-        mean,
-        scale,
-        _number(1 / n, dtype),
-        _number(eps, dtype),
-    )
+    arrays = (rows, flat, _shaped(_or(bias, 0.0, x, inner), line), _shaped(out, rows.shape), mean, scale)
+    run("layer_norm_forward", count, x.size, *arrays, _number(1 / n, dtype), _number(eps, dtype))
     return out, Kept((rows, flat, mean, scale, shape, inner))
 
 
@@ -92,19 +81,9 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     rows, weight, mean, scale, shape, inner = residuals
     dtype, (count, n) = rows.dtype, rows.shape
     dx = np.empty(shape, dtype)
-    ((dweights, dbiases),) = run(
-        "layer_norm_backward",
-        count,
-        rows.size,
-        _gradient(g, rows),
-        rows,
-        weight,
-        mean,
-        scale,
-        _shaped(dx, rows.shape),
-        _number(1 / n, dtype),
-        partial=lambda: (np.zeros(n, dtype), np.zeros(n, dtype)),
-    )
+    sums = lambda: (np.zeros(n, dtype), np.zeros(n, dtype))
+    arrays = (_gradient(g, rows), rows, weight, mean, scale, _shaped(dx, rows.shape))
+    ((dweights, dbiases),) = run("layer_norm_backward", count, rows.size, *arrays, _number(1 / n, dtype), partial=sums)
     return dx, _shaped(_total(dweights), inner), _shaped(_total(dbiases), inner)
 
 
@@ -129,20 +108,8 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
     scale, mean, variance = np.empty(channels, dtype), np.empty(channels, dtype), np.empty(channels, dtype)
     out = np.empty(shape, dtype)
     weight, bias = _or(weight, 1.0, x, line), _or(bias, 0.0, x, line)
-    run(
-        name + "_forward",
-        channels,
-        x.size,
-        shaped,
-        weight,
-        bias,
-        _shaped(out, shaped.shape),
-        mean,
-        variance,
-        scale,
-        _number(channels / x.size, dtype),
-        _number(eps, dtype),
-    )
+    arrays = (shaped, weight, bias, _shaped(out, shaped.shape), mean, variance, scale)
+    run(name + "_forward", channels, x.size, *arrays, _number(channels / x.size, dtype), _number(eps, dtype))
     return out, Kept((x, scale, weight, mean, variance))
 
 
@@ -162,20 +129,8 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     shaped, name = _channels(x)
     channels, dtype = len(scale), x.dtype
     dx, dweight, dbias = np.empty(x.shape, dtype), np.empty(channels, dtype), np.empty(channels, dtype)
-    run(
-        name + "_backward",
-        channels,
-        x.size,
-        _gradient(g, shaped),
-        shaped,
-        weight,
-        mean,
-        scale,
-        _shaped(dx, shaped.shape),
-        dweight,
-        dbias,
-        _number(channels / x.size, dtype),
-    )
+    arrays = (_gradient(g, shaped), shaped, weight, mean, scale, _shaped(dx, shaped.shape), dweight, dbias)
+    run(name + "_backward", channels, x.size, *arrays, _number(channels / x.size, dtype))
     return dx, dweight, dbias
 
 
@@ -440,21 +395,11 @@ def conv_spread(g: Any, weight: Any, geo: Any, lay: Any) -> Any:
     o, groups, each = weight.shape[0], geo.groups, weight.shape[1]
     plan = _spreading(geo, lay, o // groups)
     out = np.empty((len(g), each * groups, *geo.inputs), g.dtype)
-    turned = np.swapaxes(weight.reshape(groups, o // groups, each, prod(geo.kernel)), 1, 2).reshape(
-        groups, each, plan.offsets.size
-    )
+    turned = np.swapaxes(weight.reshape(groups, o // groups, each, prod(geo.kernel)), 1, 2)
+    flat = np.ascontiguousarray(turned.reshape(groups, each, plan.offsets.size))
     work, images = out.size * plan.offsets.size, _images(plan, out.shape[1] + o)
-    run(
-        "correlate",
-        len(g),
-        work,
-        _as_rows(g),
-        np.ascontiguousarray(turned),
-        np.zeros(out.shape[1], g.dtype),
-        _as_rows(out),
-        *plan,
-        images,
-    )
+    arrays = (_as_rows(g), flat, np.zeros(out.shape[1], g.dtype), _as_rows(out))
+    run("correlate", len(g), work, *arrays, *plan, images)
     return out
 
 
@@ -471,15 +416,7 @@ def conv_kernel_gradient(x: Any, g: Any, geo: Any, lay: Any, shape: tuple[int, .
     plan = _gathering(geo, lay, shape[1])
     rows = 1 if each == 1 else -(-each // SUM_ROWS) * SUM_ROWS
     columns = -(-count // SUM_COLUMNS) * SUM_COLUMNS
-    ((totals,),) = run(
-        "kernel_gradient",
-        len(x),
-        g.size * count,
-        _as_rows(x),
-        _as_rows(g),
-        *plan,
-        _images(plan, x.shape[1] + shape[0]),
-        groups,
-        partial=lambda: (np.zeros((groups, rows, columns), x.dtype),),
-    )
+    sums, images = lambda: (np.zeros((groups, rows, columns), x.dtype),), _images(plan, x.shape[1] + shape[0])
+    arrays = (_as_rows(x), _as_rows(g))
+    ((totals,),) = run("kernel_gradient", len(x), g.size * count, *arrays, *plan, images, groups, partial=sums)
     return np.add.reduce(totals)[:, :each, :count].reshape(shape)
