@@ -54,7 +54,7 @@ def _arithmetic(name: str) -> Any:
 def _compared(sign: str) -> Any:
     def compare(b: Any, x: Any, y: Any) -> Any:
         if not _real(x):
-            return b.icmp_signed(sign, x, y)
+            return (b.icmp_unsigned if x.type == _BOOL else b.icmp_signed)(sign, x, y)  # as signed, true is -1
         return (b.fcmp_unordered if sign == "!=" else b.fcmp_ordered)(sign, x, y)
 
     return compare
@@ -123,6 +123,7 @@ ORDINARY: dict[Any, Callable[..., Any]] = {
 }
 _SIGNS = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
 ORDINARY |= {getattr(np, name): _compared(sign) for name, sign in _SIGNS.items()}
+_LOGICAL = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not}
 _REALS = {np.true_divide, np.reciprocal, np.isnan, np.isfinite, np.floor, np.ceil, np.trunc, np.rint}
 
 _OPERATORS = {
@@ -651,6 +652,8 @@ def computed_in(op: Op, out: Slot) -> list[Any]:
             raise Unrecordable(f"{_name(target)}: {error}") from None
         if made != dtype:
             raise Unrecordable(f"{_name(target)} into another dtype")
+        if target in _LOGICAL:
+            dtypes = [np.dtype(bool)] * len(dtypes)
     kinds = {np.dtype(d).kind for d in dtypes}
     if kinds != {"f"} and (target in CALLS or target in _REALS):
         raise Unrecordable(f"{_name(target)} of whole numbers")

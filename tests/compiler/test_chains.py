@@ -154,6 +154,20 @@ def test_calls_that_write_and_views_keep_their_order() -> None:
         assert same_array(ours, wanted)
 
 
+@pytest.mark.parametrize("ufunc", [np.less, np.greater, np.less_equal, np.greater_equal, np.not_equal, np.maximum])
+def test_truths_are_compared_as_zero_and_one(ufunc: Any) -> None:
+    x, y = RNG.random((2, 99)) < 0.5
+    f = lambda x, y: np.where(ufunc(x, y), 1.5, 2.5) * 2
+    assert same_array(ad.jit(f)(x, y), f(x, y))
+
+
+@pytest.mark.parametrize("ufunc", [np.logical_and, np.logical_or, np.logical_xor, np.logical_not])
+def test_numbers_are_true_where_they_are_not_zero(ufunc: Any) -> None:
+    x, y = hostile(300, "f8", 4), RNG.integers(-1, 2, 300)
+    f = lambda x, y: np.where(ufunc(*(x, y)[: ufunc.nin]), 1.5, 2.5) * 2
+    assert same_array(chained(f, x, y), f(x, y))
+
+
 def test_a_small_plan_has_no_chains() -> None:
     kernels.use("auto")
     jitted = ad.jit(lambda x: x * 2 + 1 - x)

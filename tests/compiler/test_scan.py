@@ -166,6 +166,15 @@ def test_every_call_is_numpys(served: list[bool], how: str, ufunc: Any, dtype: A
         assert np.allclose(ours, plain, rtol=4 * np.finfo(dtype).eps, atol=0, equal_nan=True)
 
 
+def test_truths_are_compared_and_numbers_are_truths(served: list[bool]) -> None:
+    def body(c: Any, x: Any) -> Any:
+        more = (c > x) > (x > 0)
+        return np.where(more, c * x, c + 0.5), np.where(np.logical_or(c - 1, x), c, 2.0)
+
+    same(lambda start, xs: np.sum(ad.scan(body, start, xs)[1]), np.array([0.5, 1.0, -1.0]), RNG.normal(size=(9, 3)))
+    assert served == [True]
+
+
 def test_memory_in_another_order(served: list[bool]) -> None:
     start, xs = np.asfortranarray(RNG.normal(size=(3, 3))), np.asfortranarray(RNG.normal(size=(6, 3, 3)))
 

@@ -239,7 +239,7 @@ def _built(ops: list[Op], used: set[int], listing: Listing) -> list[Op]:
     }
     try:
         chain = Chain(steps, list(inputs.values()), outputs)
-    except Unrecordable:
+    except (Unrecordable, RuntimeError):  # LLVM, too, may refuse
         return ops
     found = [Op("call", np.empty, (slot.value.shape, slot.value.dtype), out=slot) for slot in outputs]
     for op, slot in zip(found, outputs, strict=True):
