@@ -88,13 +88,10 @@ def _libraries() -> tuple[Any, Any]:
     return torch, jax
 
 
-def _nested(first: Callable[..., Any], order: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def differentiated(f: Callable[..., Any]) -> Callable[..., Any]:
-        for _ in range(order):
-            f = first(f)
-        return f
-
-    return differentiated
+def _nested(first: Callable[..., Any], order: int, f: Callable[..., Any]) -> Callable[..., Any]:
+    for _ in range(order):
+        f = first(f)
+    return f
 
 
 def _of_one_number() -> Iterator[Case]:
@@ -102,7 +99,7 @@ def _of_one_number() -> Iterator[Case]:
     names = {"torch": torch, "jax": jax, "jnp": jax.numpy}
 
     def slope(first: Callable[..., Any], order: int, expression: str, at: Any) -> Any:
-        return _nested(first, order)(eval(expression, names))(at)
+        return _nested(first, order, eval(expression, names))(at)
 
     for name, (theirs, others) in _ALIKE.items():
         if name not in registry:
@@ -116,7 +113,7 @@ def _of_one_number() -> Iterator[Case]:
                 truth = float(derivative(name, order, x))
                 if truth == 0 or not np.isfinite(truth) or abs(truth) < 1e-300:
                     continue
-                ours = _error(_nested(grad, order)(registry[name].function)(x), truth)
+                ours = _error(_nested(grad, order, registry[name].function)(x), truth)
                 number = torch.tensor(x, dtype=torch.float64)
                 errors = (
                     _tried(truth, slope, first, order, expression, at) if expression else None

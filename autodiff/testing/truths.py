@@ -188,33 +188,25 @@ def partial_derivative(name: str, orders: tuple[int, int], x: float, y: float) -
     >>> float(partial_derivative("power", (1, 1), 3.0, 0.0))
     0.3333333333333333
     """
+    return _evaluated(TRUTHS_OF_TWO[name][0], orders, (x, y), 60 if "shapes" in TRUTHS_OF_TWO[name][1] else 900)
+
+
+def _evaluated(definition: str, orders: tuple[int, ...], at: tuple[float, ...], digits: int) -> Any:
+    """A partial derivative of a definition in x, or in x and y."""
     mpmath = require("mpmath")
-    with mpmath.workdps(60 if "shapes" in TRUTHS_OF_TWO[name][1] else 900):
-        value = _evaluated_of_two(name, orders)(mpmath.mpf(float(x)), mpmath.mpf(float(y)))
+    with mpmath.workdps(digits):
+        value = _function(definition, orders)(*(mpmath.mpf(float(v)) for v in at))
         return value.real if isinstance(value, mpmath.mpc) else mpmath.mpf(value)
 
 
 @cache
-def _evaluated_of_two(name: str, orders: tuple[int, int]) -> Callable[..., Any]:
+def _function(definition: str, orders: tuple[int, ...]) -> Callable[..., Any]:
     sympy = require("sympy")
-    x, y = sympy.symbols("x y", real=True)
-    expression = sympy.sympify(TRUTHS_OF_TWO[name][0], locals={"x": x, "y": y})
-    for symbol, order in zip((x, y), orders, strict=True):
+    symbols = sympy.symbols("x y", real=True)[: len(orders)]
+    expression = sympy.sympify(definition, locals={str(s): s for s in symbols})
+    for symbol, order in zip(symbols, orders, strict=True):
         expression = sympy.diff(expression, symbol, order)
-    return sympy.lambdify((x, y), expression, "mpmath")  # type: ignore[no-any-return]
-
-
-@cache
-def _symbolic(name: str, order: int) -> Any:
-    sympy = require("sympy")
-    x = sympy.Symbol("x", real=True)
-    return sympy.diff(sympy.sympify(TRUTHS[name][0], locals={"x": x}), x, order), x
-
-
-@cache
-def _evaluated(name: str, order: int) -> Callable[..., Any]:
-    expression, x = _symbolic(name, order)
-    return require("sympy").lambdify(x, expression, "mpmath")  # type: ignore[no-any-return]
+    return sympy.lambdify(symbols, expression, "mpmath")  # type: ignore[no-any-return]
 
 
 def derivative(name: str, order: int, x: float) -> Any:
@@ -225,10 +217,7 @@ def derivative(name: str, order: int, x: float) -> Any:
     >>> print(f"{float(derivative('tanh', 1, 20.0)):.12g}")
     1.69934170212e-17
     """
-    mpmath = require("mpmath")
-    with mpmath.workdps(_DIGITS.get(TRUTHS[name][1], 1300)):
-        value = _evaluated(name, order)(mpmath.mpf(float(x)))
-        return value.real if isinstance(value, mpmath.mpc) else mpmath.mpf(value)
+    return _evaluated(TRUTHS[name][0], (order,), (x,), _DIGITS.get(TRUTHS[name][1], 1300))
 
 
 def ulps(found: Any, truth: Any) -> float:

@@ -297,11 +297,14 @@ class _Pair(Problem):
         spots = self.arguments.spots()
         leaves: list[Any] = [None] * len(self.leaves)
         covered: set[int] = set()
-        if isinstance(found, dict) and len([s for s in spots if s is not None]) != 1:
-            for spot, g, label in self._by_name(found, spots):
-                self._spread(spot, g, label, leaves, covered, scaled)
-            self.uncovered = [i for i in range(len(self.leaves)) if i not in covered]
-            return leaves
+        by_name = isinstance(found, dict) and len([s for s in spots if s is not None]) != 1
+        for spot, g, label in self._by_name(found, spots) if by_name else self._by_place(found, spots):
+            self._spread(spot, g, label, leaves, covered, scaled)
+        self.uncovered = [i for i in range(len(self.leaves)) if i not in covered]
+        return leaves
+
+    def _by_place(self, found: Any, spots: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
+        """The gradients with the arguments that they belong to by their number."""
         every = list(found) if isinstance(found, tuple | list) else [found]
         originals = self.arguments.originals
         # One gradient per input, per input with floats in it, per array, or per array outside of containers.
@@ -318,9 +321,7 @@ class _Pair(Problem):
                 f" {len(bare)} are floating arrays; it should return one for each of these (None for one without)"
             )
         for place, g in zip(places, every, strict=True):
-            self._spread(spots[place], g, f"argument {place}", leaves, covered, scaled)
-        self.uncovered = [i for i in range(len(self.leaves)) if i not in covered]
-        return leaves
+            yield spots[place], g, f"argument {place}"
 
     def _by_name(self, found: dict[Any, Any], spots: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
         """The gradients of a dict with the arguments that its keys name: ``"x"``, ``"dx"``, ``"grad_x"``, ``"x_grad"``
