@@ -17,7 +17,7 @@ import numpy as np
 
 from autodiff.testing.arguments import dense
 from autodiff.testing.report import Report
-from autodiff.testing.study import precision_of, scale
+from autodiff.testing.study import scale, widest
 
 __all__ = ["diagnose", "relation"]
 
@@ -95,7 +95,7 @@ class _Facts:
         rows = []
         # Small steps, for kinks are near; longdouble, if the function has it, keeps their digits, but takes its time.
         quick = x.size > 8 * _SAMPLE
-        wide = not quick and precision_of(self.problem.terms, base) == np.longdouble
+        wide = not quick and widest(self.problem.terms, base)[0] == np.longdouble
         coarse = any("plateaus" in note for note in self.problem.arguments.notes)
         step = ((0.1 if coarse else 1e-6 if wide else 1e-5) * scale(x)).reshape(-1)
         with np.errstate(all="ignore"):

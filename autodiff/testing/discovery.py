@@ -72,7 +72,8 @@ def found_in(module: ModuleType) -> Iterator[Found]:
     for kind in _operations(module):
         with contextlib.suppress(Exception):
             # A class whose instances need arguments is left to check_pair and check_layer.
-            op = kind if _of_the_class(kind) else kind()
+            own = isinstance(inspect.getattr_static(kind, "forward", None), staticmethod | classmethod)
+            op = kind if own else kind()
             if not any(isinstance(value, np.ndarray) for value in getattr(op, "__dict__", {}).values()):
                 passes = passes_of(kind.__name__, op, None)
                 guesses = [course.sample_inputs("", passes[0]), course.matrices(passes[0])]
@@ -115,10 +116,6 @@ def _operations(module: ModuleType) -> list[Any]:
         and not hasattr(kind, "named_parameters")
         and any(callable(getattr(kind, a, None)) and callable(getattr(kind, b, None)) for a, b in both)
     ]
-
-
-def _of_the_class(kind: Any) -> bool:
-    return isinstance(inspect.getattr_static(kind, "forward", None), staticmethod | classmethod)
 
 
 def _checker(value: Any) -> Callable[..., Any] | None:

@@ -37,12 +37,8 @@ _NOISY_ORDERS = (4, 5, 6)
 
 @dataclass(frozen=True)
 class Derivative:
-    """A derivative and how far it may be off; numbers, or arrays with an entry for each of a function's values.
-
-    Attributes
-    ----------
-    value, error : float or ndarray
-        ``error`` estimates ``abs(value - truth)``; infinite if no finite difference could be formed.
+    """A derivative and an estimate of how far it is off, infinite if no finite difference could be formed; numbers, or
+    arrays with an entry for each of a function's values.
     """
 
     value: Any

@@ -17,7 +17,7 @@ from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.testing.numeric import complex_step, derivative, noise_of, spread, table
 from autodiff.testing.report import Report
 
-__all__ = ["Studied", "UnsteadyError", "bends", "jumps", "noise_near", "precision_of", "scale", "study", "widest"]
+__all__ = ["Studied", "UnsteadyError", "bends", "jumps", "noise_near", "scale", "study", "widest"]
 
 EPS = float(np.finfo(np.float64).eps)
 _WIDE = float(np.finfo(np.longdouble).eps) < 1e-17
@@ -422,13 +422,10 @@ def bends(along: Callable[[Any], Any], reference: Studied, step: float, size: An
     return ~(bend <= 0.02 * size + 4 * reference.noise / step)
 
 
-def precision_of(terms: Terms, base: Sequence[Any]) -> Any:
-    """Longdouble if the function computes in it, else float64 (LAPACK, FFT, platforms without)."""
-    return widest(terms, base)[0]
-
-
 def widest(terms: Terms, base: Sequence[Any]) -> tuple[Any, Any]:
-    """The precision that a function computes in, and its values if that is longdouble."""
+    """The precision that a function computes in, longdouble or float64 (LAPACK, FFT, platforms without), and its values
+    if that is longdouble.
+    """
     if not _WIDE:
         return DOUBLE, None
     try:

@@ -412,13 +412,14 @@ function viewer(data, own) {
 
   const KINDS = { parameter: "parameter", constant: "constant", input: "input", gradient: "gradient", fused: "fused operation", port: "input of a fused operation", op: "operation" };
   const listed = (words) => (words.length > 4 ? `${words.slice(0, 3).join(", ")} and ${words.length - 3} more` : words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}` : words.join(""));
+  const called = (n) => n.name || n.label, titled = (n) => n.label + (n.name && n.name !== n.label ? ` (${n.name})` : "");
   /** A box in sentences, for a screen reader. */
   function sentences(b) {
-    const called = (n) => n.name || n.label, kind = b.isCluster ? `folded block of ${b.count || "some"} operation${b.count === 1 ? "" : "s"}${b.times > 1 ? `, repeated ${b.times} times` : ""}` : KINDS[b.kind] || b.kind;
+    const kind = b.isCluster ? `folded block of ${b.count || "some"} operation${b.count === 1 ? "" : "s"}${b.times > 1 ? `, repeated ${b.times} times` : ""}` : KINDS[b.kind] || b.kind;
     const shape = b.shape ? ` of shape ${b.shape.replaceAll("×", " by ")}` : "";
     const from = b.isCluster ? [] : [...new Set(into[b.index].filter((e) => e.kind !== "link").map((e) => called(nodes[e.source])))];
     const said = b.rows.map((row) => row.replace(/^= /, "Value ").replace(/^∂ /, "Gradient ").replace(/^‖∂‖ /, "Gradient of norm ").replaceAll("×", " by "));
-    return [`${b.label}${b.name && b.name !== b.label ? ` (${b.name})` : ""}, ${kind}${shape}`, from.length ? `${b.kind === "gradient" ? "From" : "Computed from"} ${listed(from)}` : "", ...said,
+    return [`${titled(b)}, ${kind}${shape}`, from.length ? `${b.kind === "gradient" ? "From" : "Computed from"} ${listed(from)}` : "", ...said,
       b.alert || b.alarms ? `Warning: ${b.alert || b.alarms}` : "", b.isCluster ? "Press Enter to open" : ""].filter(Boolean).map((t) => `${t}.`).join(" ");
   }
 
@@ -442,10 +443,7 @@ function viewer(data, own) {
     if (b.isCluster) e.append(make("path", { d: `M${left + width - 13} ${top + 9}h8m-4 -4v8`, stroke: "currentColor", "stroke-width": 1.4, fill: "none" }));
     e.addEventListener("click", () => { if (moved) return; b.isCluster ? toggle(b) : select(b); });
     e.addEventListener("keydown", (event) => boxKey(event, b));
-    e.addEventListener("mouseenter", (event) => hover(event, tipOf(b)));
-    e.addEventListener("mousemove", moveTip);
-    e.addEventListener("mouseleave", leave);
-    return e;
+    return tipped(e, () => tipOf(b));
   }
 
   function drawFrame(f) {
@@ -520,10 +518,7 @@ function viewer(data, own) {
     e.append(make("path", { d, style: "stroke:transparent;stroke-width:12" }));
     const label = arrowText(a);
     if (label && middle) e.append(text(label, middle.x, middle.y + 3.5, 10, "edge-label"));
-    e.addEventListener("mouseenter", (event) => hover(event, said));
-    e.addEventListener("mousemove", moveTip);
-    e.addEventListener("mouseleave", leave);
-    return e;
+    return tipped(e, () => said);
   }
 
   /** Whether no box and no heading stands on the straight line from one point to another, ends excluded. */
@@ -795,7 +790,7 @@ function viewer(data, own) {
       const ul = document.createElement("ul");
       for (const e of list.slice(0, 60)) {
         const other = nodes[e[end]];
-        const b = element("button", other.label + (other.name && other.name !== other.label ? ` (${other.name})` : "") + copyOf(other), "link");
+        const b = element("button", titled(other) + copyOf(other), "link");
         b.addEventListener("click", () => { if (!view.boxes.includes(other)) reveal(other); select(other, pathOn); keepVisible(other.id); focusOn(other); });
         const li = element("li", b);
         const facts = Object.fromEntries(e.details);
@@ -821,7 +816,13 @@ function viewer(data, own) {
     if (b.isCluster) rows.push(b.count ? `${b.count} operations inside; click to open` : "click to open");
     return rows.join("\n");
   }
-  function hover(event, content) { $("tip").textContent = content; $("tip").hidden = false; moveTip(event); }
+  /** An element that shows a tooltip. */
+  function tipped(e, content) {
+    e.addEventListener("mouseenter", (event) => { $("tip").textContent = content(); $("tip").hidden = false; moveTip(event); });
+    e.addEventListener("mousemove", moveTip);
+    e.addEventListener("mouseleave", leave);
+    return e;
+  }
   function moveTip(event) {
     const t = $("tip"), w = t.offsetWidth, h = t.offsetHeight;
     t.style.left = `${Math.min(event.clientX + 14, innerWidth - w - 8)}px`;
@@ -971,7 +972,7 @@ function viewer(data, own) {
     const arrived = received.map(value).filter(Boolean);
     const got = facts.gradient || (facts["gradient norm"] ? `norm ${facts["gradient norm"]}` : "");
     const total = (arrived.length > 1 && !arrived[0].startsWith("‖") ? `${sum(arrived)} = ` : "") + got;
-    let head = `${now.label}${now.name && now.name !== now.label ? ` (${now.name})` : ""}`;
+    let head = titled(now);
     if (!inputs.length) head += " receives its gradient" + (got ? `: ${total}` : "");
     else if (!received.length) head += ` runs first, with g = ${got || "1"}`;
     else head += ` runs now, with g = ${got ? total : "what its uses sent"}`;
@@ -980,12 +981,12 @@ function viewer(data, own) {
     if (shown) { const image = document.createElement("img"); image.src = shown.uri; image.alt = shown.text; image.title = shown.text; $("what").append(" ", image); }
     $("sends").replaceChildren(...inputs.slice(0, 24).map((e) => {
       const f = Object.fromEntries(e.details), to = nodes[turned ? e.target : e.source];
-      const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${copyOf(to)}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
+      const li = element("li", `sends to ${titled(to)}${copyOf(to)}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
       li.append(element("code", (asks(to) ? [f.rule] : [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")]).filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
       const known = formulaOf(now);
       const derived = derivedFor(now, f.input);
       if (derived) li.append("  ", Formula.math(Formula.read(derived[1])));
-      else if (known && known.slopes[e.slot] !== undefined) li.append("  ", Formula.math(partial(now.label, to.name || to.label), Formula.word("mo", "="), Formula.read(known.slopes[e.slot])));
+      else if (known && known.slopes[e.slot] !== undefined) li.append("  ", Formula.math(partial(now.label, called(to)), Formula.word("mo", "="), Formula.read(known.slopes[e.slot])));
       return li;
     }));
     if (inputs.length && !got && !data.gradients) $("sends").append(element("li", "draw(..., gradients=True) shows the numbers as well"));
@@ -1013,7 +1014,7 @@ function viewer(data, own) {
     $("what").textContent = now === failed ? `${now.label} fails with ${facts.error}: ${facts.message}` : leaf ? `${now.label} is given${got ? `: ${got}` : ""}` : now.isCluster ? `${now.label} runs` : `${now.label} computes ${got ? `${got}` : "its value"}${now.shape ? ` (${now.shape})` : ""}`;
     const rows = leaf || now.isCluster ? [] : into[now.index].filter((e) => e.kind !== "link").map((e) => {
       const from = nodes[e.source], f = Object.fromEntries(e.details);
-      return element("li", `${f.input && f.input !== from.label ? `${f.input} is ` : "takes "}${from.label}${from.name && from.name !== from.label ? ` (${from.name})` : ""}${Object.fromEntries(from.details).value ? ` = ${Object.fromEntries(from.details).value}` : ""}`);
+      return element("li", `${f.input && f.input !== from.label ? `${f.input} is ` : "takes "}${titled(from)}${Object.fromEntries(from.details).value ? ` = ${Object.fromEntries(from.details).value}` : ""}`);
     });
     if (known) { const li = document.createElement("li"); li.append(Formula.math(Formula.read(known.value))); rows.push(li); }
     $("sends").replaceChildren(...rows.slice(0, 24));
@@ -1039,10 +1040,10 @@ function viewer(data, own) {
   function ask(b) {
     pause();
     elements.get(b.id)?.classList.add("asked");
-    $("what").textContent = `Which gradient does ${b.name || b.label} receive? Add up what its uses send: the derivative of each use, times the gradient of that use.`;
+    $("what").textContent = `Which gradient does ${called(b)} receive? Add up what its uses send: the derivative of each use, times the gradient of that use.`;
     $("sends").replaceChildren(...receives(b).map((e) => {
       const user = nodes[turned ? e.source : e.target], f = Object.fromEntries(e.details);
-      return element("li", `from ${user.name || user.label}: ${f.rule}, with g = ${Object.fromEntries(user.details).gradient ?? "1"}`);
+      return element("li", `from ${called(user)}: ${f.rule}, with g = ${Object.fromEntries(user.details).gradient ?? "1"}`);
     }));
     $("ask").hidden = false; $("guess").value = ""; $("verdict").textContent = score(); $("guess").focus();
     keepVisible(b.id);
@@ -1134,7 +1135,7 @@ function viewer(data, own) {
     if (!path.length || path.length > 40 || failed) return [];
     const ways = new Array(nodes.length).fill(0);
     for (let i = nodes.length - 1; i >= 0; i--) { const on = outOf[i].filter(ruled); ways[i] = on.length ? on.reduce((sum, e) => sum + ways[e.target], 0) : 1; }
-    const called = (n) => n.name || n.label, last = nodes[path[path.length - 1].target];
+    const last = nodes[path[path.length - 1].target];
     const product = [partial(called(last), called(item)), Formula.word("mo", "=")];
     [...path].reverse().forEach((e, i) => { if (i) product.push(Formula.word("mo", "·")); product.push(partial(called(nodes[e.target]), called(nodes[e.source]))); });
     const rows = [...path].reverse().map((e) => {
@@ -1180,7 +1181,7 @@ function viewer(data, own) {
     if (data.still) return data.still;
     const found = computeAll(), agree = (mine, theirs) => mine.length === theirs.length && mine.every((v, i) => Math.abs(v - theirs[i]) <= 1e-9 * Math.abs(theirs[i]));
     for (const n of nodes) if (!agree(found.values.get(n), n.numbers)) return `the page does not compute ${n.label} as the program did`;
-    for (const n of nodes) if (n.gradients.length && !agree(found.gradients.get(n), n.gradients)) return `the gradient of ${n.name || n.label} was begun elsewhere than with 1 at the result`;
+    for (const n of nodes) if (n.gradients.length && !agree(found.gradients.get(n), n.gradients)) return `the gradient of ${called(n)} was begun elsewhere than with 1 at the result`;
     return "";
   }
   function startLive() {
@@ -1195,7 +1196,7 @@ function viewer(data, own) {
       Object.assign(dial, { type: "range", min: v - span, max: v + span, step: span / 200, value: v });
       dial.addEventListener("input", () => { n.numbers = n.numbers.map((old, k) => (k === i ? Number(dial.value) : old)); said.textContent = numberText(Number(dial.value)); recompute(); });
       said.textContent = numberText(v);
-      label.append(`${n.name || n.label}${n.numbers.length > 1 ? `[${i}]` : ""} `, dial, said);
+      label.append(`${called(n)}${n.numbers.length > 1 ? `[${i}]` : ""} `, dial, said);
       return label;
     })));
     $("lively").hidden = false;
