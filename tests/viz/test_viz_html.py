@@ -879,6 +879,16 @@ def test_each_frame_of_the_animated_svg_says_what_the_step_says(browser, pages, 
         assert frame[1:] == [beside, 0]
 
 
+@needs_browser
+@pytest.mark.parametrize(("direction", "key"), [("TB", "\ue015"), ("BT", "\ue013"), ("LR", "\ue014"), ("RL", "\ue012")])
+def test_an_arrow_key_goes_where_the_arrow_goes(browser, tmp_path, direction, key):
+    draw(lambda x: np.exp(np.sin(x)), 2.0, rankdir=direction).save(tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    browser.script("document.getElementById('n0').focus()")
+    browser.keys(key)
+    assert browser.script("return document.activeElement.querySelector('.title').textContent") == "sin"
+
+
 # --- a training over time, and the notebook --------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ const picture = JSON.parse(document.getElementById("data").textContent);
 function viewer(data, own) {
   const S = data.strings;
   const MOST = 1200; // boxes that may be visible at once
+  const upright = data.rankdir === "TB" || data.rankdir === "BT"; // whether the flow runs up or down
   const NS = "http://www.w3.org/2000/svg";
   const $ = (id) => document.getElementById(id);
   const listen = (target, type, act, options) => target.addEventListener(type, act, { ...options, signal: own.signal });
@@ -205,7 +206,7 @@ function viewer(data, own) {
   /** The room that a box takes together with the leaves beside it. */
   function roomOf(box, leaves) {
     if (!leaves) return box.box;
-    const across = data.rankdir === "TB" || data.rankdir === "BT", long = across ? "width" : "height", short = across ? "height" : "width";
+    const across = upright, long = across ? "width" : "height", short = across ? "height" : "width";
     const side = Math.max(...leaves.map((l) => l.box[long])) + BESIDE;
     return { [long]: box.box[long] + 2 * side, [short]: Math.max(box.box[short], ...leaves.map((l) => l.box[short])) };
   }
@@ -243,7 +244,7 @@ function viewer(data, own) {
       route.into.forEach((k, i) => work.get(k).push([a, null, i + 1 < route.into.length ? clusters[route.into[i + 1]] : head, `in ${route.key}`]));
     }
     // Along the flow and across it, whichever way it runs.
-    const TB = data.rankdir === "TB" || data.rankdir === "BT", flow = data.rankdir === "TB" || data.rankdir === "LR" ? 1 : -1;
+    const TB = upright, flow = data.rankdir === "TB" || data.rankdir === "LR" ? 1 : -1;
     const along = (p) => (TB ? p.y : p.x), across = (p) => (TB ? p.x : p.y), point = (h, v) => (TB ? { x: h, y: v } : { x: v, y: h });
     const length = (size) => (TB ? size.height : size.width);
     const plans = new Map(), sizes = new Map();
@@ -493,7 +494,7 @@ function viewer(data, own) {
     if (line) {
       const p = line.points.map(({ x, y }) => [x, y]), before = p[p.length - 2];
       // With the flow at both ends; what stands beside a box points to it from there.
-      const end = data.rankdir === "TB" || data.rankdir === "BT" ? 1 : 0, level = Math.abs(p[p.length - 1][end] - before[end]) < 0.5, at = level ? 1 - end : end;
+      const end = upright ? 1 : 0, level = Math.abs(p[p.length - 1][end] - before[end]) < 0.5, at = level ? 1 - end : end;
       tip = p[p.length - 1]; base = [...tip]; base[at] -= 8 * Math.sign(tip[at] - before[at]);
       if (a.kind !== "link") p[p.length - 1] = base;
       d = `M${p[0]}`;
@@ -1294,7 +1295,7 @@ function viewer(data, own) {
 
   function boxKey(event, b) {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); b.isCluster ? toggle(b) : select(b); return; }
-    const [forward, back] = data.rankdir === "LR" ? ["ArrowRight", "ArrowLeft"] : ["ArrowDown", "ArrowUp"];
+    const [forward, back] = { TB: ["ArrowDown", "ArrowUp"], BT: ["ArrowUp", "ArrowDown"], LR: ["ArrowRight", "ArrowLeft"], RL: ["ArrowLeft", "ArrowRight"] }[data.rankdir];
     let next;
     if (event.key === forward) next = view.arrows.find((a) => a.source === b && a.kind !== "link")?.target;
     else if (event.key === back) next = view.arrows.find((a) => a.target === b && a.kind !== "link")?.source;
