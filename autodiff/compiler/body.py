@@ -25,7 +25,8 @@ from autodiff.compiler.private import _nothing, private, recording
 from autodiff.compiler.record import Recorder, Slot, Unrecordable
 from autodiff.compiler.standin import Recorded, bare, mapped, outlined
 from autodiff.compiler.stepped import Stepped
-from autodiff.compiler.tracer import Declared, Tracer, _walk
+from autodiff.compiler.tracer import Declared, Tracer
+from autodiff.compiler.walked import recorded_walk
 from autodiff.core.backward import gradients_of
 from autodiff.core.graph import Variable
 from autodiff.core.modes import ORDINARY, _state, state_as
@@ -206,7 +207,9 @@ class Body:
             pairs = [(out._node, seed) for out, seed in zip(outs, seeds, strict=True) if seed is not None]
             targets = [argument._node for argument in given if argument._node is not None]
             pairs = pairs if self.wanted else []
-            found = _walk([n for n, _ in pairs], [seed for _, seed in pairs], targets, free=False) if pairs else {}
+            found = (
+                recorded_walk([n for n, _ in pairs], [seed for _, seed in pairs], targets, free=False) if pairs else {}
+            )
         self.seeds = [None if seed is None else seed.slot for seed in seeds]
         grads = [None if argument._node is None else found.get(argument._node) for argument in given]
         if not all(g is None or type(g) is Recorded for g in grads):

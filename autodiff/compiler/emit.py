@@ -199,7 +199,6 @@ class Code:
 
     def _allocate(self, buffer: Buffer) -> None:
         """All views of a place in the scratch memory."""
-        assert buffer.offset is not None
         for number, slot in enumerate(sorted(buffer.slots, key=lambda s: s.index)):
             name = buffer.name if slot is buffer.root else f"{buffer.name}_{number}"
             self.names[slot.index] = name
@@ -329,10 +328,10 @@ class Code:
         return [line]
 
     def _leased(self, buffer: Buffer) -> str:
-        dtype = self._constant(buffer.dtype, "d")
-        order = "" if buffer.root.value.flags.c_contiguous else ", order='F'"
-        memory = f", lease({buffer.nbytes})" if buffer.nbytes >= LEASED else ""
-        return f"ndarray({buffer.shape}, {dtype}{memory}{order})"
+        value = buffer.root.value
+        order = "" if value.flags.c_contiguous else ", order='F'"
+        memory = f", lease({value.nbytes})" if value.nbytes >= LEASED else ""
+        return f"ndarray({value.shape}, {self._constant(value.dtype, 'd')}{memory}{order})"
 
     def _made(self, op: Op, into: str = "") -> str:
         """The call as it was recorded, or with its result written into a place that is known beforehand."""

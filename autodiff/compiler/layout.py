@@ -11,6 +11,7 @@ import weakref
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,48 +25,31 @@ __all__ = ["ALIGNMENT", "LEASED", "Buffer", "Pool", "Scratch", "place"]
 ALIGNMENT = 64
 
 
+@dataclass
 class Buffer:
     """A storage that has a place beforehand, or memory of the pool.
 
     Attributes
     ----------
-    shape, dtype, strides
-        Of the result that lies there whole.
+    root : Slot
+        The result that lies there whole.
+    slots : list of Slot
+        That and all views of it.
     first, last : int
         Numbers of the calls between which it is alive.
     exported : bool
         Whether it has memory of its own in every call, as what the outside sees.
-    offset : int or None
+    offset : int
         In the scratch memory.
     """
 
-    def __init__(self, root: Slot, first: int) -> None:
-        self.root = root
-        self.shape, self.dtype, self.strides = root.value.shape, root.value.dtype, root.value.strides
-        self.nbytes: int = root.value.nbytes
-        self.first = self.last = first
-        self.exported = False
-        self.offset: int | None = None
-        self.slots: list[Slot] = []
-        self.name = ""
-
-
-class Room:
-    """Bytes that results can share, one after another."""
-
-    def __init__(self) -> None:
-        self.used = 0
-        self._taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last; in order
-
-    def place(self, nbytes: int, first: int, last: int) -> int:
-        """The lowest offset at which so many bytes are free between two calls, taken from now on."""
-        place = 0
-        for offset, end, begin, stop in self._taken:
-            if begin <= last and first <= stop and place < end and offset < place + nbytes:
-                place = -(-end // ALIGNMENT) * ALIGNMENT
-        insort(self._taken, (place, place + nbytes, first, last))
-        self.used = max(self.used, place + nbytes)
-        return place
+    root: Slot
+    slots: list[Slot]
+    first: int
+    last: int
+    exported: bool
+    offset: int = 0
+    name: str = ""
 
 
 def dense(array: Any) -> bool:
@@ -78,9 +62,11 @@ def dense(array: Any) -> bool:
     return bool(array.size)
 
 
-def aligned(memory: Any) -> int:
-    """How many bytes into an array's memory the first aligned one comes."""
-    return int(-memory.__array_interface__["data"][0] % ALIGNMENT)
+def block(nbytes: int) -> Any:
+    """So many bytes, aligned."""
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + nbytes]
 
 
 # --- memory that outlives the code that writes into it ----------------------------------------------------------------
@@ -108,9 +94,7 @@ class Pool:
         try:
             memory = self._free[nbytes].pop()
         except (KeyError, IndexError):
-            raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-            start = aligned(raw)
-            memory = raw[start : start + nbytes]
+            memory = block(nbytes)
         free = len(self._free.get(nbytes, ()))
         self._idle[nbytes] = min(free, self._idle.get(nbytes, free))
         holder = (ctypes.c_char * nbytes).from_buffer(memory)
@@ -146,9 +130,7 @@ class Scratch:
     def block(self, nbytes: int) -> Any:
         """At least so many bytes, aligned."""
         if self.memory.size < nbytes:
-            raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-            start = aligned(raw)
-            self.memory = raw[start : start + nbytes]
+            self.memory = block(nbytes)
         return self.memory
 
 
@@ -194,16 +176,23 @@ def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[
         flags = root.value.flags
         if exported and (root.value.nbytes < LEASED or not (flags.c_contiguous or flags.f_contiguous)):
             continue
-        buffer = Buffer(root, i)
-        buffer.last = max(uses[storage.index])
-        buffer.slots, buffer.exported = inside, exported
-        buffers[storage.index] = buffer
-    room = Room()
-    for buffer in sorted(buffers.values(), key=lambda buffer: -buffer.nbytes):
-        buffer.exported = buffer.exported or buffer.nbytes >= held
-        if not buffer.exported:
-            buffer.offset = room.place(buffer.nbytes, buffer.first, buffer.last)
-    return buffers, room.used
+        exported = exported or root.value.nbytes >= held
+        buffers[storage.index] = Buffer(root, inside, i, max(uses[storage.index]), exported)
+    scratch = [buffer for buffer in buffers.values() if not buffer.exported]
+    return buffers, pack(sorted(scratch, key=lambda buffer: -buffer.root.value.nbytes))
+
+
+def pack(buffers: list[Buffer]) -> int:
+    """Give each buffer the lowest offset at which its bytes are free while it is alive; how many bytes that takes."""
+    used, taken = 0, list[tuple[int, int, int, int]]()  # offset, end, first, last; in order
+    for buffer in buffers:
+        nbytes, place = buffer.root.value.nbytes, 0
+        for offset, end, begin, stop in taken:
+            if begin <= buffer.last and buffer.first <= stop and place < end and offset < place + nbytes:
+                place = -(-end // ALIGNMENT) * ALIGNMENT
+        insort(taken, (place, place + nbytes, buffer.first, buffer.last))
+        buffer.offset, used = place, max(used, place + nbytes)
+    return used
 
 
 def extent(slot: Slot) -> int:

@@ -11,20 +11,16 @@ from autodiff.batching import Batched
 from autodiff.compiler.private import in_one_call, ours, private
 from autodiff.compiler.record import Op, Recorder, Unrecordable
 from autodiff.compiler.standin import Recorded, bare
-from autodiff.compiler.walked import Shadow
+from autodiff.compiler.walked import Shadow, asked_at_the_end, recorded_walk
 from autodiff.containers import as_array
-from autodiff.core import backward as engine
 from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError
 from autodiff.core.graph import Variable, tick
 from autodiff.core.modes import current_state
 from autodiff.core.op import explain, leave
 from autodiff.tensor import Tensor
-from autodiff.zero_times_infinity import finite
 
 __all__ = ["Declared", "Tracer", "gradient_of", "is_standin"]
-
-_walk, _finite = private(engine.walk), private(finite)
 
 
 class Tracer:
@@ -99,28 +95,22 @@ class Tracer:
 
     def backpropagate(self, roots: Any, seeds: Any, free: bool) -> None:
         """See :func:`autodiff.core.backward.backpropagate`."""
-        self._walked(roots, seeds, None, free, False)
+        recorded_walk(roots, seeds, None, free=free)
 
     def gradients_of(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> list[Any]:
         """See :func:`autodiff.core.backward.gradients_of`. Zero times infinity is looked for once, in the gradients."""
         recorder, before = self.recorder, len(self.recorder.ops)
         recorder.late = True
         try:
-            by_target = _walk(roots, seeds, targets, free=False, cut=cut)
+            by_target = recorded_walk(roots, seeds, targets, free=False, cut=cut)
         finally:
             recorder.late = False
         found = [by_target[target] for target in targets]
-        real = [g for g in found if type(g) is Recorded and g.value.dtype.kind in "fc"]
-        if len(real) == sum(g is not None for g in found) and all(finite(g.value) for g in real):
-            for g in real:
-                _finite(g)
+        if asked_at_the_end([g for g in found if g is not None]):
             return found
         del recorder.ops[before:]
-        ordinary = self._walked(roots, seeds, targets, free, cut)
+        ordinary = recorded_walk(roots, seeds, targets, free=free, cut=cut)
         return [ordinary[target] for target in targets]
-
-    def _walked(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> Any:
-        return _walk(roots, seeds, targets, free=free, cut=cut)
 
     def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
         """Random numbers of the library's, drawn anew in every call."""

@@ -24,9 +24,9 @@ from autodiff.core.op import ALIAS, PICK, PYTHON_NUMBERS
 from autodiff.kernels import KernelFailure
 from autodiff.zero_times_infinity import finite, multiplies
 
-__all__ = ["Pass", "Shadow", "prepared_pass"]
+__all__ = ["Pass", "Shadow", "asked_at_the_end", "prepared_pass", "recorded_walk"]
 
-_walk, _finite = private(engine.walk), private(finite)
+recorded_walk, _finite = private(engine.walk), private(finite)
 
 
 class Pass:
@@ -178,6 +178,15 @@ class _Unfinite(Exception):
     """Whether zero times infinity was met must be asked at each step."""
 
 
+def asked_at_the_end(gradients: list[Any]) -> bool:
+    """Whether gradients are finite, and so zero has met infinity nowhere; the question is put into the record."""
+    if not all(type(g) is Recorded and g.value.dtype.kind in "fc" and finite(g.value) for g in gradients):
+        return False
+    for g in gradients:
+        _finite(g)
+    return True
+
+
 def _multiplies(nodes: Any) -> bool:
     """Whether a share of the elements comes of rules that multiply by what they read, each of which asks for zero times
     infinity. Where it is but a loss that is scaled, or none, the graph can be let go of at once.
@@ -215,18 +224,16 @@ def _prepared_pass(
             wanted = [skeleton.copies[t] for t in targets if t in skeleton.copies]
             if not all(target.__class__ is Variable for target in wanted):
                 raise Unrecordable("gradients at computed tensors")
-            by_target = _walk([copied], [start], wanted, free=free)
+            by_target = recorded_walk([copied], [start], wanted, free=free)
             leaves = [leaf for leaf, g in by_target.items() if g is not None]
             found = [by_target[leaf] for leaf in leaves]
         taking = set()
         grads = []
+        if not all(type(g) is Recorded for g in found):
+            raise Unrecordable("a gradient that does not depend on values")
+        if recorder.late and not asked_at_the_end(found):
+            raise _Unfinite
         for g in found:
-            if type(g) is not Recorded:
-                raise Unrecordable("a gradient that does not depend on values")
-            if recorder.late:
-                if not finite(g.value):
-                    raise _Unfinite
-                _finite(g)
             storage = g.slot.storage
             if storage is not None and (
                 not storage.made or storage.index in taking or g.value.base is not None or g.slot.offset
@@ -314,5 +321,5 @@ def _at_leaves(root: Any, seed: Any, free: bool) -> tuple[list[Any], list[Any]]:
             if parent.__class__ is Variable and part is not None:
                 brought.setdefault(parent, None)
 
-    _walk([root], [seed], free=free, seen=seen)
+    recorded_walk([root], [seed], free=free, seen=seen)
     return list(brought), list(brought.values())
