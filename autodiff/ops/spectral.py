@@ -153,20 +153,66 @@ for _op in (_gradient_, _joint_):
     del registry[_op.name]
 
 
-def _slopes(g: Any, values: Any) -> Any:
-    """``dg_i / dw_j``, by the graph that leads from the values to ``g``."""
-    from autodiff.transforms import gradients
+def _same(first: Any, second: Any) -> bool:
+    """Whether two entries of the graph are one computation of one thing; not seen beyond 200 steps."""
+    pairs, seen = [(first, second)], set()
+    for _ in range(200):
+        if not pairs:
+            return True
+        a, b = pair = pairs.pop()
+        if a is b or pair in seen:
+            continue
+        seen.add(pair)
+        if isinstance(a, Variable | None) or isinstance(b, Variable | None) or a.op is not b.op:
+            return False
+        kept = [(*(e.saved or ()), *(e.attrs or {}).values()) for e in pair]
+        if len(kept[0]) != len(kept[1]) or not all(map(np.array_equal, *map(bare, kept))):
+            return False
+        pairs += zip(a.parents, b.parents, strict=True)
+    return False
 
+
+def _slopes(g: Any, values: Any) -> Any:
+    """``dg_i / dw_j``, by the graph that leads from the values, and from others of the same matrix, to ``g``.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If entries of ``g`` at equal values differ in what they depend on besides.
+    """
     w = np.asarray(bare(values))
-    n = w.shape[-1]
-    slopes = np.zeros((*w.shape, n))
-    if _tracked(g):
-        for k in range(n):
-            unit = np.zeros(w.shape, w.dtype)
-            unit[..., k] = 1
-            row = gradients(g, values, unit, retain_graph=True, allow_unused=True)
-            if row is not None:
-                slopes[..., k, :] = np.asarray(bare(row))
+    slopes = np.zeros((*w.shape, w.shape[-1]))
+    if not _tracked(g):
+        return slopes
+    own, places = getattr(values, "_node", None), []
+    if own is not None:
+        kin = next({op, given} for op, given in _GIVEN.items() if own.op in (op, given))
+        found = (e for e in topological_order([g._node], beyond={own}) if not isinstance(e, Variable) and e.op in kin)
+        places = [own, *(e for e in found if _same(e.parents[0], own.parents[0]))]
+    reached = topological_order([g._node], beyond=places)
+    others = [e for e in reached if isinstance(e, Variable)]
+
+    def along(unit: Any) -> list[Any]:
+        seed = wrap(unit.astype(bare(g).dtype), None)
+        return gradients_of([g._node], [seed], [*places, *others], free=False, cut=True)
+
+    for k in range(w.shape[-1]) if places else ():
+        unit = np.zeros(w.shape)
+        unit[..., k] = 1
+        slopes[..., k, :] = sum(np.asarray(bare(row)) for row in along(unit)[: len(places)] if row is not None)
+    for k in range(w.shape[-1] - 1) if others else ():
+        pair = np.zeros(w.shape)
+        pair[..., k] = _tied(w)[..., k, k + 1]
+        one, both = (along(u)[len(places) :] for u in (pair, pair - np.roll(pair, 1, -1)))
+        for a, b in zip(one, both, strict=True):
+            if b is not None and np.any(
+                np.abs(np.asarray(bare(b))) > 1e-7 * np.max(np.abs(np.asarray(bare(a))), initial=0)
+            ):
+                raise NotDifferentiableError(
+                    "two eigenvalues or singular values are equal, and what they are multiplied with depends on the"
+                    " matrix differently for each of them: the second derivative does not exist, or cannot be seen;"
+                    " compute the values once, and write functions of these alone"
+                )
     return slopes
 
 
@@ -191,8 +237,8 @@ def _of_values_alone(g: Any, values: Any) -> bool:
     """Whether nothing tracked leads to the cotangent ``g`` but the values."""
     if not _tracked(g):
         return True
-    reached = topological_order([g._node], beyond={values._node})
-    return not any(isinstance(entry, Variable) for entry in reached if entry is not values._node)
+    own = getattr(values, "_node", None)
+    return not any(isinstance(e, Variable) for e in topological_order([g._node], beyond={own}) if e is not own)
 
 
 def _derivatives(g: Any, values: Any) -> tuple[Any, Any]:

@@ -292,3 +292,47 @@ def test_vectors_of_a_singular_value_of_zero_are_refused(shape, place, dtype):
     for derivative in (lambda: ad.grad(f)(x), lambda: ad.jvp(f, (x,), (np.ones(shape, dtype),))):
         with pytest.raises(ad.NotDifferentiableError, match="zero"):
             derivative()
+
+
+EVS = np.linalg.eigvalsh
+SVS = lambda x: np.linalg.svd(x, compute_uv=False)
+
+
+@pytest.mark.parametrize("spectrum", [[1.0, 1.0, 1.0], [1.0, 1.0, 2.0], [1.0, 2.0, 2.0], [1.0, 2.0, 4.0]])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(EVS(x) * np.log(EVS(x))),
+        lambda x: np.sum(np.linalg.eigh(x)[0] * np.log(EVS(x))),
+        lambda x: np.sum(EVS((x + x.T) / 2) * np.log(EVS((x + x.T) / 2))),
+        lambda x: np.sum(SVS(x) * np.log(SVS(x))),
+        lambda x: np.sum(SVS(x) * np.log(np.linalg.svd(x)[1])),
+    ],
+)
+def test_values_that_are_computed_twice(f, spectrum):
+    """The gradient of tr(X log X) is log X + 1, whose slope in the eigenvectors' basis are divided differences."""
+    q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    w, t = np.array(spectrum), np.array([[0.2, 1.0, -0.4], [1.0, -0.3, 0.1], [-0.4, 0.1, 1.1]])
+    with np.errstate(all="ignore"):
+        d = (np.log(w)[:, None] - np.log(w)) / (w[:, None] - w)
+    d = np.where(np.isfinite(d), d, 1 / w)
+    x, right = q @ np.diag(w) @ q.T, q @ (d * t) @ q.T
+    for order in (
+        ad.grad(lambda x: np.sum(ad.grad(f)((x + x.T) / 2) * (q @ t @ q.T))),
+        lambda x: ad.hvp(f, (x,), (q @ t @ q.T,))[0],
+    ):
+        found = order(x)
+        np.testing.assert_allclose((found + found.T) / 2, right, atol=1e-9)
+
+
+def test_other_ways_from_the_matrix_into_functions_of_equal_values():
+    t, x = np.array([[0.2, 1.0], [1.0, -0.3]]), np.eye(2)
+    twice = lambda f: ad.grad(lambda x: np.sum(ad.grad(f)(x) * t))(x)
+    np.testing.assert_allclose(twice(lambda x: np.sum(EVS(x) ** 2) * np.sum(x * x)), 8 * (np.trace(t) * x + t))
+    for f in (lambda x: np.sum(EVS(x) * np.diagonal(x)), lambda x: np.sum(EVS(x) * EVS(2 * x))):
+        with pytest.raises(ad.NotDifferentiableError, match="compute the values once"):
+            twice(f)
+    with_parameter = lambda p: np.sum(ad.grad(lambda x: np.sum(p * np.exp(EVS(x))))(x) * t)
+    np.testing.assert_allclose(ad.grad(with_parameter)(2.0), np.trace(t) * np.e)
+    with pytest.raises(ad.NotDifferentiableError, match="compute the values once"):
+        ad.grad(with_parameter)(np.ones(2))
