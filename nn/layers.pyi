@@ -152,9 +152,11 @@ class AvgPool1d(FunctionLayer):
     padding: int | Sequence[int]
     ceil_mode: bool
     count_include_pad: bool
+    divisor_override: int | None
     def __init__(
         self, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
         padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+        divisor_override: int | None = None,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 

@@ -101,6 +101,7 @@ def attention_with_weights(
 def avg_pool1d(
     input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of every window."""
 

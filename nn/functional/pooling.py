@@ -90,32 +90,6 @@ def _max_over(axes: int) -> Any:
     return for_axes(max_poolNd, axes)
 
 
-def avg_pool1d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
-    ceil_mode: bool = False, count_include_pad: bool = True,
-) -> Tensor:  # fmt: skip
-    """The mean of every window.
-
-    Parameters
-    ----------
-    input : (N, C, L) or (C, L)
-    kernel_size, padding : int
-    stride : int, or None for ``kernel_size``
-    ceil_mode : bool
-        Round the number of windows up.
-    count_include_pad : bool
-        Whether the zeros of the padding count in the divisor.
-
-    Examples
-    --------
-    >>> avg_pool1d(np.ones((2, 3, 8)), 2).shape
-    (2, 3, 4)
-    """
-    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
-    options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
-    return _mean("avg_pool1d", 1, fused.avg_pool, input, options)
-
-
 def _mean_over(axes: int) -> Any:
     def avg_poolNd(
         input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
@@ -190,7 +164,7 @@ def _adaptive_max_over(axes: int) -> Any:
 
 
 max_pool1d, max_pool2d, max_pool3d = map(_max_over, (1, 2, 3))
-avg_pool2d, avg_pool3d = map(_mean_over, (2, 3))
+avg_pool1d, avg_pool2d, avg_pool3d = map(_mean_over, (1, 2, 3))
 adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = map(_adaptive_mean_over, (1, 2, 3))
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = map(_adaptive_max_over, (1, 2, 3))
 

@@ -476,3 +476,9 @@ def test_second_order_of_a_dilated_transposed_convolution_touches_its_windows_al
             assert all(np.prod(shape) <= 16 * y.size for shape in shapes), node
             left += getattr(node, "parents", ())
     assert len(seen) > 10
+
+
+def test_the_mean_of_one_axis_takes_a_divisor_as_those_of_more_do():
+    x = np.arange(6.0).reshape(1, 1, 6)
+    assert F.avg_pool1d(x, 2, divisor_override=4).data.ravel().tolist() == [0.25, 1.25, 2.25]
+    assert nn.AvgPool1d(2, divisor_override=4)(x).data.ravel().tolist() == [0.25, 1.25, 2.25]
