@@ -555,20 +555,14 @@ class DataLoader(Generic[Batch]):
             return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
         if self.batch_size is None:
             return len(self.dataset)
-        whole, rest = divmod(len(self.dataset), self.batch_size)
-        return whole + bool(rest and not self.drop_last)
+        return len(BatchSampler(self.dataset, self.batch_size, self.drop_last))
 
     def __iter__(self) -> Iterator[Batch]:
-        if self._goes_once:
-            if self.batch_size is None:
-                yield from self.dataset
-            else:
-                groups = BatchSampler(self.dataset, self.batch_size, self.drop_last)
-                yield from map(self.collate_fn, groups)
-        elif self.batch_sampler is None:
-            for i in self.sampler:
-                example = self.dataset[i]
-                yield self.collate_fn(example) if self._own_collate else example
+        if self.batch_size is None and self.batch_sampler is None:
+            examples = self.dataset if self._goes_once else (self.dataset[i] for i in self.sampler)
+            yield from map(self.collate_fn, examples) if self._own_collate else examples
+        elif self._goes_once:
+            yield from map(self.collate_fn, BatchSampler(self.dataset, self.batch_size, self.drop_last))  # type: ignore[arg-type]
         else:
             yield from map(self._batch, self.batch_sampler)
 

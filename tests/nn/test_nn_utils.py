@@ -181,6 +181,8 @@ def test_subsets_samplers_and_iterators():
             return iter(np.arange(5.0))
 
     assert [len(batch) for batch in nn.DataLoader(Stream(), batch_size=2)] == [2, 2, 1]
+    for stream in (Stream(), list(range(5))):
+        assert list(nn.DataLoader(stream, batch_size=None, collate_fn=lambda example: example + 1)) == [1, 2, 3, 4, 5]
     assert [len(batch) for batch in nn.DataLoader((i for i in range(5)), batch_size=2, drop_last=True)] == [2, 2]
 
 
