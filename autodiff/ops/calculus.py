@@ -380,6 +380,8 @@ def _quantiles(numpys: Any, ignore_nan: bool) -> Any:
         _no_weights(name, kwargs)
         if weights is not None:
             return _weighted_quantile(_tensor(a), dispatch.bare(q), axis, method, keepdims, dispatch.bare(weights))
+        if ignore_nan and not np.size(bare(a)):
+            return reductions.mean(a, axis, keepdims=keepdims)
         return _quantile(a, q, axis, method, keepdims, ignore_nan)
 
     words = f"Differentiable ``numpy.{name}`` in the values and, for the methods in which it moves, in ``q``."
@@ -568,6 +570,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
                 )
             w = w.transpose(np.argsort(along).tolist()).reshape([n if i in along else 1 for i, n in enumerate(t.shape)])
             w = np.broadcast_to(w, t.shape)
+        if not hasattr(weights, "_node") and np.any(np.sum(bare(w), axis=axis) == 0):
+            raise ZeroDivisionError("average: the weights sum to zero")
         total = reductions.sum(w, axis, keepdims=keep)
         result = reductions.sum(t * w, axis, keepdims=keep) / total
     return (result, total) if returned else result

@@ -216,8 +216,10 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
         place = normalize_axis_index(axis, ndim) - ndim
         return above.each_lane(lambda x, where: _along_axis(x, where, place), [x, indices], pointwise=True)
     where = np.asarray(dispatch.bare(indices))
-    if axis is None:
+    if axis is None and where.ndim == 1:
         return getitem_.function(ravel(arr), where)
+    if axis is None:
+        raise ShapeError(f"take_along_axis: without an axis the indices are a vector, got shape {where.shape}")
     x = _tensor(arr)
     if where.ndim != x.ndim:
         raise ShapeError(f"take_along_axis: indices of {where.ndim} axes for an array of {x.ndim}; they must agree")

@@ -286,6 +286,7 @@ def test_inputs_are_broadcast_to_out():
         np.multiply(x, x, out=ad.tensor(np.zeros((2, 3))))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     "f",
     [
@@ -298,6 +299,7 @@ def test_inputs_are_broadcast_to_out():
         lambda x: np.linalg.norm(x[:0].reshape(2, 0), np.inf),
         lambda x: np.linalg.tensorsolve(x[:0].reshape(0, 0), x[:0]),
         lambda x: np.vander(x.astype(np.float32)),
+        lambda x: np.nanquantile(x[:0], [0.1, 0.4], keepdims=True),
     ],
 )
 def test_corners_of_numbers_and_of_nothing(f):
@@ -305,6 +307,22 @@ def test_corners_of_numbers_and_of_nothing(f):
     found = f(ad.tensor(x, requires_grad=True))
     np.testing.assert_array_equal(found.data, f(x))
     assert ad.grad(lambda t: np.sum(f(t)))(x).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.average(x, weights=[1.0, -1.0]),
+        lambda x: np.average(x[:0], weights=[]),
+        lambda x: np.average(x[None], axis=0, weights=np.zeros((1, 2))),
+        lambda x: np.take_along_axis(x, np.zeros((2, 1), int), None),
+    ],
+)
+def test_what_numpy_refuses_is_refused_with_its_class(f):
+    with pytest.raises(Exception) as numpys:
+        f(np.ones(2))
+    with pytest.raises(numpys.type):
+        f(ad.tensor(np.ones(2), requires_grad=True))
 
 
 def test_widths_of_other_axes_are_no_padding():
