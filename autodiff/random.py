@@ -12,7 +12,6 @@ what ``np.random.shuffle(t)`` cannot be, since NumPy asks for an array there or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from autodiff.ops.common import bare
 from autodiff.ops.shaping import array
 
 if TYPE_CHECKING:
+    from autodiff.results import Size, Source
     from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
@@ -64,13 +64,7 @@ def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any) -> 
     return np.asarray(getattr(_generator(name, rng), method)(size=size))
 
 
-def normal(
-    loc: ArrayLike = 0.0,
-    scale: ArrayLike = 1.0,
-    size: int | Sequence[int] | None = None,
-    *,
-    rng: np.random.Generator | int | None,
-) -> Tensor:
+def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Normal numbers, ``loc + scale * z``.
 
     Parameters
@@ -103,90 +97,54 @@ def normal(
     return array(_standard("normal", rng, "standard_normal", size, loc, scale)) * array(scale) + array(loc)  # type: ignore[no-any-return]
 
 
-def standard_normal(size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None) -> Tensor:
+def standard_normal(size: Size = None, *, rng: Source) -> Tensor:
     """Normal numbers of mean 0 and standard deviation 1, a constant Tensor."""
     return array(_standard("standard_normal", rng, "standard_normal", size))  # type: ignore[no-any-return]
 
 
-def uniform(
-    low: ArrayLike = 0.0,
-    high: ArrayLike = 1.0,
-    size: int | Sequence[int] | None = None,
-    *,
-    rng: np.random.Generator | int | None,
-) -> Tensor:
+def uniform(low: ArrayLike = 0.0, high: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Uniform numbers, ``low + (high - low) * u``; arguments as :func:`normal`."""
     u = array(_standard("uniform", rng, "random", size, low, high))
     return array(low) + (array(high) - array(low)) * u  # type: ignore[no-any-return]
 
 
-def exponential(
-    scale: ArrayLike = 1.0, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None
-) -> Tensor:
+def exponential(scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Exponential numbers of mean ``scale``; arguments as :func:`normal`."""
     return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale))  # type: ignore[no-any-return]
 
 
-def laplace(
-    loc: ArrayLike = 0.0,
-    scale: ArrayLike = 1.0,
-    size: int | Sequence[int] | None = None,
-    *,
-    rng: np.random.Generator | int | None,
-) -> Tensor:
+def laplace(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Laplace numbers; arguments as :func:`normal`."""
     return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, loc, scale))  # type: ignore[no-any-return]
 
 
-def logistic(
-    loc: ArrayLike = 0.0,
-    scale: ArrayLike = 1.0,
-    size: int | Sequence[int] | None = None,
-    *,
-    rng: np.random.Generator | int | None,
-) -> Tensor:
+def logistic(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Logistic numbers; arguments as :func:`normal`."""
     return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, loc, scale))  # type: ignore[no-any-return]
 
 
-def gumbel(
-    loc: ArrayLike = 0.0,
-    scale: ArrayLike = 1.0,
-    size: int | Sequence[int] | None = None,
-    *,
-    rng: np.random.Generator | int | None,
-) -> Tensor:
+def gumbel(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Gumbel numbers; arguments as :func:`normal`. With ``argmax`` of ``logits + gumbel`` they draw categories."""
     return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, loc, scale))  # type: ignore[no-any-return]
 
 
-def lognormal(
-    mean: ArrayLike = 0.0,
-    sigma: ArrayLike = 1.0,
-    size: int | Sequence[int] | None = None,
-    *,
-    rng: np.random.Generator | int | None,
-) -> Tensor:
+def lognormal(mean: ArrayLike = 0.0, sigma: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Numbers whose logarithm is normal; arguments as :func:`normal`."""
     return np.exp(normal(mean, sigma, size, rng=rng))  # type: ignore[return-value]
 
 
-def rayleigh(
-    scale: ArrayLike = 1.0, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None
-) -> Tensor:
+def rayleigh(scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Rayleigh numbers, ``scale * sqrt(2 e)`` with ``e`` exponential; arguments as :func:`normal`."""
     e = _standard("rayleigh", rng, "standard_exponential", size, scale)
     return array(scale) * np.sqrt(2 * e)  # type: ignore[no-any-return]
 
 
-def weibull(a: ArrayLike, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None) -> Tensor:
+def weibull(a: ArrayLike, size: Size = None, *, rng: Source) -> Tensor:
     """Weibull numbers of shape ``a``, ``e ** (1 / a)`` with ``e`` exponential; other arguments as :func:`normal`."""
     return array(_standard("weibull", rng, "standard_exponential", size, a)) ** (1.0 / array(a))  # type: ignore[no-any-return]
 
 
-def multivariate_normal(
-    mean: ArrayLike, cov: ArrayLike, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None
-) -> Tensor:
+def multivariate_normal(mean: ArrayLike, cov: ArrayLike, size: Size = None, *, rng: Source) -> Tensor:
     """Normal vectors, ``mean + L z`` with the Cholesky factor ``L`` of ``cov``.
 
     Parameters
@@ -207,7 +165,7 @@ def multivariate_normal(
     return array(mean) + z @ np.linalg.cholesky(array(cov)).T  # type: ignore[no-any-return]
 
 
-def permutation(x: ArrayLike, axis: int = 0, *, rng: np.random.Generator | int | None) -> Tensor:
+def permutation(x: ArrayLike, axis: int = 0, *, rng: Source) -> Tensor:
     """A copy with the slices along ``axis`` in random order, differentiable; of an integer the order itself.
 
     Parameters
@@ -229,7 +187,7 @@ def permutation(x: ArrayLike, axis: int = 0, *, rng: np.random.Generator | int |
     return np.take(t, generator.permutation(t.shape[axis]), axis=axis)  # type: ignore[return-value]
 
 
-def shuffle(x: ArrayLike, axis: int = 0, *, rng: np.random.Generator | int | None) -> None:
+def shuffle(x: ArrayLike, axis: int = 0, *, rng: Source) -> None:
     """Put the slices of a Tensor along ``axis`` in random order, in place; gradients follow the elements."""
     if not hasattr(x, "_node"):
         raise ArgumentError("random.shuffle: pass a Tensor; NumPy's Generator.shuffle is for arrays and lists")
@@ -238,13 +196,13 @@ def shuffle(x: ArrayLike, axis: int = 0, *, rng: np.random.Generator | int | Non
 
 def choice(
     a: ArrayLike,
-    size: int | Sequence[int] | None = None,
+    size: Size = None,
     replace: bool = True,
     p: ArrayLike | None = None,
     axis: int = 0,
     shuffle: bool = True,
     *,
-    rng: np.random.Generator | int | None,
+    rng: Source,
 ) -> Tensor:
     """Slices of ``a`` along ``axis``, drawn at random; differentiable in ``a``, not in the probabilities ``p``.
 

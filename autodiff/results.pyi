@@ -26,6 +26,11 @@ TreeLike: TypeAlias = ArrayLike | Mapping[Any, object] | Sequence[TreeLike] | No
 #: Which axis of each argument holds the examples.
 Axes: TypeAlias = int | Mapping[Any, object] | Sequence[Axes] | None
 
+#: The shape of what is drawn; None for what the parameters broadcast to.
+Size: TypeAlias = int | Sequence[int] | None
+#: Where random numbers come from: a generator, or a seed for one.
+Source: TypeAlias = np.random.Generator | int | None
+
 #: None, by the state or the arguments that decide it; else what stands beside it (as in typeshed).
 MaybeNone: TypeAlias = Any
 

@@ -32,6 +32,7 @@ from autodiff.ops.stable import gumbel_log_density, log1p_square, logistic_log_d
 from autodiff.transforms import grad
 
 if TYPE_CHECKING:
+    from autodiff.results import Size, Source
     from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
@@ -441,8 +442,8 @@ class Continuous(_Named):
         *args: object,
         loc: ArrayLike = 0.0,
         scale: ArrayLike = 1.0,
-        size: int | Sequence[int] | None = None,
-        random_state: np.random.Generator | int | None = None,
+        size: Size = None,
+        random_state: Source = None,
         **named: object,
     ) -> Tensor:
         """Draws that are differentiable in the parameters (reparametrised): for the same random numbers the draw moves
@@ -1064,12 +1065,7 @@ class Discrete(_Named):
         return _finished(made, good, made.dtype, given)  # type: ignore[no-any-return]
 
     def rvs(
-        self,
-        *args: object,
-        loc: ArrayLike = 0,
-        size: int | Sequence[int] | None = None,
-        random_state: np.random.Generator | int | None = None,
-        **named: object,
+        self, *args: object, loc: ArrayLike = 0, size: Size = None, random_state: Source = None, **named: object
     ) -> Tensor:
         """SciPy's draws from an explicit Generator, as constants.
 
@@ -1307,7 +1303,7 @@ class MultivariateNormal:
         mean: ArrayLike | None = None,
         cov: ArrayLike = 1.0,
         size: int | Sequence[int] = 1,
-        random_state: np.random.Generator | int | None = None,
+        random_state: Source = None,
     ) -> Tensor:
         """Draws that are differentiable in mean and covariance: ``mean + L z`` with the Cholesky factor L.
 

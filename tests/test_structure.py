@@ -94,7 +94,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fft": (f"{BASE} ops", ""),
     "ndimage": (f"{BASE} ops", ""),
     "signal": (f"{BASE} ops fft ndimage", ""),
-    "random": ("core ops signatures", ""),
+    "random": ("core ops results signatures", ""),
     "sparse": (f"{BASE} ops", ""),
     "interpolate": (f"{BASE} ops sparse", ""),
     "special": (f"{BASE} ops fused", ""),
