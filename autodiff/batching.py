@@ -448,10 +448,6 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return Batched(np.where(*_aligned([condition, x, y])))
 
 
-def _flip(m: Any, axis: Any = None) -> Any:
-    return Batched(np.flip(m.array, _axes(axis, m.ndim)))
-
-
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return Batched(np.roll(_flat(a.array), shift, axis=1).reshape(a.array.shape))
@@ -513,7 +509,7 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.concatenate: _concatenate,
     np.stack: _stack,
     np.where: _where,
-    np.flip: _flip,
+    np.flip: lambda m, axis=None: Batched(np.flip(m.array, _axes(axis, m.ndim))),
     np.roll: _roll,
     np.einsum: _einsum,
     np.real: lambda a: a.real,

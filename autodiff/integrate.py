@@ -162,10 +162,6 @@ def _sum(*terms: Any, weights: tuple[float, ...] = ()) -> Any:
     return total
 
 
-def _sample_sum(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return tuple(draw.array((3,)) for _ in range(3)), {"weights": (0.5, -2.0)}
-
-
 #: ``terms[0] + sum(weights * terms[1:])``: one stage of a step.
 sum_ = Primitive(
     "weighted_sum",
@@ -173,7 +169,7 @@ sum_ = Primitive(
     lambda i, g, out, *terms, weights=(): g * weights[i - 1] if i else g,
     variadic=True,
     linear="jointly",
-    sample=_sample_sum,
+    sample=lambda draw: (tuple(draw.array((3,)) for _ in range(3)), {"weights": (0.5, -2.0)}),
 )
 
 

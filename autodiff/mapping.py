@@ -215,10 +215,6 @@ def _broadcast(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     return record(op, [given.aligned(0, len(shape))], {"shape": (given.n, *shape)})
 
 
-def _flipped(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
-    return record(op, given.inputs, {"axis": _axes(attrs.get("axis"), given.ndim(0))})
-
-
 def _rolled(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     axis, x = attrs.get("axis"), given.inputs[0]
     if axis is None:
@@ -300,16 +296,18 @@ def _solved(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
 
 
 _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
-    **dict.fromkeys(("sum", "mean", "prod", "max", "min", "var", "std", "norm2", "norm_p"), _reduced),
+    **dict.fromkeys(("sum", "mean", "prod", "max", "min", "var", "std", "norm2", "norm_p", "flip"), _reduced),
     **dict.fromkeys(("cumsum", "cumprod", "fft", "ifft"), _along),
     **dict.fromkeys(
-        "inv det logabsdet eigh eigvalsh eigvalsh_given eig svd svdvals svdvals_given qr pinv matrix_function".split(),
+        (
+            "inv det logabsdet cholesky mirrored eigh eigvalsh eigvalsh_given eig svd svdvals svdvals_given qr pinv"
+            " matrix_function"
+        ).split(),
         _stacked_matrices,
     ),
     "reshape": _reshaped,
     "transpose": _transposed,
     "broadcast_to": _broadcast,
-    "flip": _flipped,
     "roll": _rolled,
     "concatenate": _concatenated,
     "pad": _padded,
@@ -318,8 +316,6 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
     "set_at": _written,
     "matmul": _multiplied,
     "einsum": _summed_over_letters,
-    "cholesky": _stacked_matrices,
-    "mirrored": _stacked_matrices,
     **dict.fromkeys(("weighted_sum", "airy", "fresnel", "shichi", "sici"), _aligned_all),
     "solve": _solved,
 }

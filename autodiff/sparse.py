@@ -255,10 +255,6 @@ class Iterative(System):
         return x
 
 
-def _solve(data: Any, b: Any, system: System, transposed: bool = False) -> Any:
-    return system.solve(np.asarray(data), b, transposed)
-
-
 def _sample_solve(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     pattern = _sample_pattern(draw, square=True)
     n = pattern.shape[0]
@@ -275,7 +271,7 @@ def _solve_tangent(t: Any, out: Any, data: Any, b: Any, system: System, transpos
 
 solve_ = Primitive(
     "spsolve",
-    _solve,
+    lambda data, b, system, transposed=False: system.solve(np.asarray(data), b, transposed),
     lambda g, out, data, b, system, transposed=False: (
         -_at_entries(system.adjoint(g, data, transposed, True), out, system.pattern.places(transposed))
     ),

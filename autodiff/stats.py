@@ -654,10 +654,6 @@ def _vonmises_var(kappa: Any) -> Any:
     return pi**2 / 3 + 4 * np.sum((1 - 2 * (j % 2)) * _share(j, kappa[..., None]) / j**2, axis=-1)
 
 
-def _vonmises_entropy(kappa: Any) -> Any:
-    return _log_i0(kappa) + 2 * _HALF_LOG_TWO_PI - kappa * _share(1.0, kappa)
-
-
 _HALF_LINE = (0.0, np.inf)
 
 # --- the rows: name, logpdf, cdf, ppf, isf, mean, var, entropy ------------------------------------------------------
@@ -909,7 +905,7 @@ vonmises = Continuous(
     lambda q, kappa: -_vonmises_ppf.function(q, _in_reach(kappa)),
     lambda kappa: 0.0,
     _vonmises_var,
-    _vonmises_entropy,
+    lambda kappa: _log_i0(kappa) + 2 * _HALF_LOG_TWO_PI - kappa * _share(1.0, kappa),
     shapes="kappa",
     valid=lambda kappa: kappa >= 0,
 )
@@ -1087,10 +1083,6 @@ class Discrete(_Named):
         return wrap(np.asarray(there.rvs(*values, loc=bare(loc), size=size, random_state=source, **plain)), None)  # type: ignore[no-any-return]
 
 
-def _whole_and_share(n: Any, p: Any) -> Any:
-    return (n >= 0) & (n == np.floor(n)) & (p >= 0) & (p <= 1)
-
-
 def _binom_logpmf(k: Any, n: Any, p: Any) -> Any:
     ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
     return ways + special.xlogy(k, p) + special.xlog1py(n - k, -p)
@@ -1104,7 +1096,7 @@ binom = Discrete(
     lambda n, p: n * p,
     lambda n, p: n * p * (1 - p),
     shapes="n p",
-    valid=_whole_and_share,
+    valid=lambda n, p: (n >= 0) & (n == np.floor(n)) & (p >= 0) & (p <= 1),
     most=lambda n, p: n,
     tails=(lambda k, n, p: _log_beta(True, k + 1, n - k, p), lambda k, n, p: _log_beta(False, k + 1, n - k, p)),
 )

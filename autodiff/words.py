@@ -103,10 +103,6 @@ def _gather(t: Any, dim: int, index: Any) -> Any:
     return np.take_along_axis(t[tuple(part)], index, dim)
 
 
-def _clamp(t: Any, min: Any = None, max: Any = None) -> Any:
-    return np.clip(t, min, max)
-
-
 #: A Tensor's further methods, by name.
 METHODS: dict[str, Callable[..., Any]] = {
     **{name: _numpys(name) for name in f"{_UNARY} {_BINARY}".split()},
@@ -138,7 +134,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "le": lambda t, other: t <= other,
     "gt": lambda t, other: t > other,
     "ge": lambda t, other: t >= other,
-    "clamp": _clamp,
+    "clamp": lambda t, min=None, max=None: np.clip(t, min, max),
     "norm": _norm,
     "view": _view,
     "view_as": lambda t, other: t.reshape(other.shape),

@@ -51,11 +51,6 @@ def _cumprod_rule(g: Any, out: Any, x: Any, axis: int) -> Any:
     return np.moveaxis(np.stack([h * t for h, t in zip(heads, tails[::-1], strict=True)], axis=-1), -1, axis)
 
 
-def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    shape = draw.shape(min_ndim=1)
-    return (draw.array(shape), draw.axis(len(shape))), {}
-
-
 def _cumprod_tangent(t: Any, out: Any, x: Any, axis: int) -> Any:
     # y_j = y_{j-1} x_j, so dy_j = dy_{j-1} x_j + y_{j-1} t_j.
     if not x.ndim:
@@ -70,7 +65,11 @@ def _cumprod_tangent(t: Any, out: Any, x: Any, axis: int) -> Any:
 
 
 cumprod_ = Primitive(
-    "cumprod", lambda x, axis: np.cumprod(x, axis=axis), _cumprod_rule, sample=_sample_axis, tangent=_cumprod_tangent
+    "cumprod",
+    lambda x, axis: np.cumprod(x, axis=axis),
+    _cumprod_rule,
+    sample=shaping._sample_axis,
+    tangent=_cumprod_tangent,
 )
 
 

@@ -117,10 +117,6 @@ def _det_tangent(t: Any, out: Any, x: Any) -> Any:
     return sum(np.linalg.det(np.where(np.arange(n) == j, t, x)) for j in range(n))
 
 
-def _logabsdet_tangent(t: Any, out: Any, x: Any) -> Any:
-    return _real(np.trace(np.linalg.solve(x, t), axis1=-2, axis2=-1))
-
-
 det = P(
     "det",
     lambda x: np.linalg.det(x),
@@ -133,7 +129,7 @@ logabsdet = P(
     "logabsdet",
     lambda x: np.linalg.slogdet(x)[1],
     lambda g, out, x: g[..., None, None] * _t(np.linalg.inv(x)),
-    tangent=_logabsdet_tangent,
+    tangent=lambda t, out, x: _real(np.trace(np.linalg.solve(x, t), axis1=-2, axis2=-1)),
     sample=lambda draw: ((_square(draw),), {}),
     label="log|det|",
 )
@@ -409,16 +405,12 @@ def _matrix_function_rule(g: Any, out: Any, x: Any, function: Any) -> Any:
     return _c(_symmetric(np.matmul(np.matmul(v, differences * inner), _h(v))))
 
 
-def _matrix_function_tangent(t: Any, out: Any, x: Any, function: Any) -> Any:
-    # The map of Daleckii and Krein is its own adjoint, up to the convention for cotangents.
-    return _c(_matrix_function_rule(_c(t), out, x, function))
-
-
 matrix_function_ = P(
     "matrix_function",
     _matrix_function,
     _matrix_function_rule,
-    tangent=_matrix_function_tangent,
+    # The map of Daleckii and Krein is its own adjoint, up to the convention for cotangents.
+    tangent=lambda t, out, x, function: _c(_matrix_function_rule(_c(t), out, x, function)),
     sample=lambda draw: ((_square(draw), draw.choice((np.exp, np.sin, np.square))), {}),
 )
 
@@ -594,11 +586,6 @@ def _span_only_rule(g: Any, out: Any, q: Any) -> Any:
     return g
 
 
-def _sample_span_only(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    # A single column has no span to turn in, so that any cotangent has an answer.
-    return (draw.array((draw.integer(1, 4), 1), 0.2, 1.0),), {}
-
-
 # Orthonormal columns of which only the span is meant: cotangents that ask how they turn within it are refused. Second
 # derivatives send such cotangents even where the turning cancels in the end, so they are refused as well.
 def _span_only_tangent(t: Any, out: Any, q: Any) -> Any:
@@ -612,7 +599,14 @@ def _span_only_tangent(t: Any, out: Any, q: Any) -> Any:
     return Ambiguous(t, np.matmul(q, skew), _SPAN_ONLY)
 
 
-span_only = P("span_only", lambda q: np.array(q), _span_only_rule, sample=_sample_span_only, tangent=_span_only_tangent)
+span_only = P(
+    "span_only",
+    lambda q: np.array(q),
+    _span_only_rule,
+    # A single column has no span to turn in, so that any cotangent has an answer.
+    sample=lambda draw: ((draw.array((draw.integer(1, 4), 1), 0.2, 1.0),), {}),
+    tangent=_span_only_tangent,
+)
 
 
 def _completed(u: Any, full: Any) -> Any:

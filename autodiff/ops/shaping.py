@@ -24,10 +24,6 @@ def _inverse(axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
     return None if axes is None else tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))
 
 
-def _sample_reshape(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return (draw.array(draw.shape()), (-1,)), {}
-
-
 def _sample_transpose(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     shape = draw.shape(min_ndim=2)
     shift = draw.integer(0, len(shape) - 1)
@@ -58,7 +54,7 @@ reshape_ = P(
     "reshape",
     lambda x, shape: np.reshape(x, shape),
     lambda g, out, x, shape: np.reshape(g, x.shape),
-    sample=_sample_reshape,
+    sample=lambda draw: ((draw.array(draw.shape()), (-1,)), {}),
     linear="jointly",
 )
 transpose_ = P(

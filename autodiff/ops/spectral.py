@@ -121,10 +121,6 @@ def _gradient_in_x(s: Any, out: Any, g: Any, x: Any, d: Any) -> Any:
     return _c(np.matmul(np.matmul(v, bare(d) * inner), _h(v)))
 
 
-def _joint(z: Any) -> Any:
-    return _gradient(np.real(z[..., -1]), z[..., :-1], None)
-
-
 def _joint_tangent(t: Any, out: Any, z: Any) -> Any:
     if is_batched(t):
         raise Unbatchable
@@ -147,7 +143,12 @@ def _joint_rule(s: Any, out: Any, z: Any) -> Any:
 
 _gradient_ = Primitive("eigenvalue_gradient", _gradient, _gradient_in_g, _gradient_in_x, None)
 # The matrix and g beside it, in one array: their tangents must be known together.
-_joint_ = Primitive("eigenvalue_gradient_joint", _joint, _joint_rule, tangent=_joint_tangent)
+_joint_ = Primitive(
+    "eigenvalue_gradient_joint",
+    lambda z: _gradient(np.real(z[..., -1]), z[..., :-1], None),
+    _joint_rule,
+    tangent=_joint_tangent,
+)
 for _op in (_gradient_, _joint_):
     # No functions of their arguments to be verified by themselves: d and g follow from x.
     del registry[_op.name]
@@ -382,11 +383,13 @@ def _sample_symmetric(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return ((a + a.T) / 2,), {"uplo": draw.choice(("L", "U"))}
 
 
-def _eigvalsh(x: Any, uplo: str = "L") -> Any:
-    return np.linalg.eigvalsh(_symmetric(np.asarray(x)), UPLO=uplo)  # type: ignore[call-overload]
-
-
-eigvalsh_ = Primitive("eigvalsh", _eigvalsh, _eigvalsh_rule, sample=_sample_symmetric, tangent=_eigvalsh_tangent)
+eigvalsh_ = Primitive(
+    "eigvalsh",
+    lambda x, uplo="L": np.linalg.eigvalsh(_symmetric(np.asarray(x)), UPLO=uplo),
+    _eigvalsh_rule,
+    sample=_sample_symmetric,
+    tangent=_eigvalsh_tangent,
+)
 
 
 # --- values that came with their vectors -----------------------------------------------------------------------
