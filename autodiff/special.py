@@ -10,14 +10,13 @@ from math import log, pi
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch, fused
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import registry
 from autodiff.extras import require
 from autodiff.ops import parameters, reductions
-from autodiff.ops.common import bare
+from autodiff.ops.common import axes_of, bare
 from autodiff.ops.elementwise import where
 from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.special import register
@@ -111,7 +110,7 @@ def _of_largest_and_others(t: Any, top: Any, finite: Any, axis: Any) -> Any:
     """``log(sum(exp(t)))`` as the largest entry and ``log1p`` of what the others add to it: no derivative subtracts the
     share of the largest from 1, to which it may round.
     """
-    along = normalize_axis_tuple(range(t.ndim) if axis is None else axis, t.ndim)
+    along = axes_of(axis, t.ndim)
     largest = np.equal(t._array, top)
     if len(along) == 1:
         first = largest & (np.cumsum(largest, axis=along[0]) == 1)
@@ -155,7 +154,7 @@ def _over_axes(function: Any, x: Any, axis: Any) -> Any:
     t = _floats(x)
     if isinstance(axis, (int, np.integer)):
         return function(t, axis=axis)
-    along = normalize_axis_tuple(range(t.ndim) if axis is None else axis, t.ndim)
+    along = axes_of(axis, t.ndim)
     others = tuple(a for a in range(t.ndim) if a not in along)
     turned = np.transpose(t, others + along)
     made = function(turned.reshape((*(t.shape[a] for a in others), -1)) if t.size else turned, axis=-1)

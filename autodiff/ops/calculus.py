@@ -16,7 +16,7 @@ from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeErr
 from autodiff.core.op import Primitive
 from autodiff.functions import named
 from autodiff.ops import assignment, elementwise, reductions, shaping
-from autodiff.ops.common import bare, real_numbers
+from autodiff.ops.common import axes_of, bare, real_numbers
 from autodiff.ops.indexing import take_along_axis
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
@@ -184,7 +184,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     array([0.5, 1. , 1.5])
     """
     t = _tensor(f)
-    axes = tuple(range(t.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = axes_of(axis, t.ndim)
     spacing = list(varargs) * len(axes) if len(varargs) == 1 else list(varargs) or [1.0] * len(axes)
     if len(spacing) != len(axes):
         raise ArgumentError(f"gradient: {len(spacing)} spacings for {len(axes)} axes")
@@ -321,13 +321,7 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     t = _tensor(a)
     if method not in _PLACE_SPEED and method not in _STEP_METHODS:
         raise ArgumentError(f"quantile: method must be one of {(*_PLACE_SPEED, *_STEP_METHODS)}, got {method!r}")
-    axes = (
-        tuple(range(t.ndim))
-        if axis is None
-        else (normalize_axis_index(axis, t.ndim),)
-        if isinstance(axis, int)
-        else tuple(normalize_axis_index(i, t.ndim) for i in axis)
-    )
+    axes = axes_of(axis, t.ndim)
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     n = prod_of(t.shape[i] for i in axes)
     flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), n))
@@ -397,8 +391,10 @@ def _weighted_quantile(t: Any, q: Any, axis: Any, method: str, keepdims: bool, w
         weights = np.broadcast_to(weights, t.shape).reshape(-1)
         found = _weighted_quantile(t.reshape(-1), q, 0, method, False, weights)
         return found.reshape(np.shape(q) + shape)
-    if not isinstance(axis, int):
+    axes = axes_of(axis, t.ndim)
+    if len(axes) != 1:
         raise ArgumentError(f"quantile with weights: one axis or None, got {axis!r}")
+    (axis,) = axes
     order = np.argsort(t._array, axis=axis, kind="stable")
     ranks = np.argsort(order, axis=axis, kind="stable").astype(float)
     place = np.quantile(ranks, q, axis=axis, method=method, keepdims=True, weights=weights)  # type: ignore[call-overload]
@@ -408,7 +404,7 @@ def _weighted_quantile(t: Any, q: Any, axis: Any, method: str, keepdims: bool, w
     missing = np.isnan(t._array).any(axis=axis, keepdims=True)
     found = where(missing, np.nan, found) if missing.any() else found
     if not keepdims:
-        found = shaping.squeeze(found, 1 + normalize_axis_index(axis, t.ndim))
+        found = shaping.squeeze(found, 1 + axis)
     return found.reshape(np.shape(q) + found.shape[1:])
 
 
@@ -868,7 +864,7 @@ def linspace(
     if dtype is not None:
         whole = np.issubdtype(dtype, np.integer) and result.dtype.kind == "f"
         result = (np.floor(result) if whole else result).astype(dtype)
-    return (result, (last - first) / count) if retstep else result
+    return (result, (last - first) / (count if count > 0 else np.nan)) if retstep else result
 
 
 @dispatch.implements(np.logspace)

@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.batching import Lanes
@@ -85,6 +86,11 @@ def quiet_product(g: Any, h: Any) -> Any:
         return g * h
     with np.errstate(invalid="ignore"):
         return g * h
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """One axis, several or (None) all, as a tuple counted from the front."""
+    return normalize_axis_tuple(range(ndim) if axis is None else axis, ndim)
 
 
 def expand_reduced(value: ArrayLike, axis: int | Sequence[int] | None, keepdims: bool) -> Array:

@@ -18,7 +18,7 @@ from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.op import Primitive
 from autodiff.functions import named
 from autodiff.ops import shaping
-from autodiff.ops.common import real_numbers
+from autodiff.ops.common import axes_of, real_numbers
 from autodiff.ops.elementwise import conjugate, real
 from autodiff.ops.shaping import _tensor
 
@@ -160,7 +160,7 @@ irfftn, irfft2 = (_over_axes(numpys, ifft, irfft, forwards=True) for numpys in (
 
 def _shift(x: Any, axes: Any, sign: int) -> Any:
     t = _tensor(x)
-    places = tuple(range(t.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    places = axes_of(axes, t.ndim)
     by = tuple((t.shape[a] // 2) if sign > 0 else -(t.shape[a] // 2) for a in places)
     return shaping.roll(t, by, places)
 

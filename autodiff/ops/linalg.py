@@ -22,7 +22,7 @@ from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeErr
 from autodiff.core.op import Primitive
 from autodiff.levels import Ambiguous
 from autodiff.ops import elementwise, reductions, shaping
-from autodiff.ops.common import bare, expand_reduced, quotient
+from autodiff.ops.common import axes_of, bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.spectral import (
@@ -1004,7 +1004,7 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     return norm_p.function(x, float(order), axis, keepdims)
 
 
-def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
+def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     row, column = (normalize_axis_index(a, x.ndim) for a in axes)
     if order in (None, "fro", "f"):
         return norm2.function(x, (row, column), keepdims)
@@ -1035,16 +1035,13 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     array([0.6, 0.8])
     """
     t = _floats(x)
-    if axis is None:
-        if ord is None:
-            return norm2.function(t.reshape(-1), None, False) if not keepdims else norm2.function(t, None, True)
-        axis = tuple(range(t.ndim))
-    axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
-    axes = tuple(normalize_axis_index(int(a), t.ndim) for a in axes)
+    if axis is None and ord is None:
+        return norm2.function(t.reshape(-1), None, False) if not keepdims else norm2.function(t, None, True)
+    axes = axes_of(axis, t.ndim)
     if len(axes) == 1:
-        return _vector_norm(t, ord, int(axes[0]), keepdims)
+        return _vector_norm(t, ord, axes[0], keepdims)
     if len(axes) == 2:
-        return _matrix_norm(t, ord, (int(axes[0]), int(axes[1])), keepdims)
+        return _matrix_norm(t, ord, axes, keepdims)
     raise ArgumentError(f"norm: order {ord!r} needs one or two axes, got {axes}")
 
 
@@ -1054,7 +1051,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     t = _tensor(x)
     if isinstance(axis, int | np.integer) or ord == 2:
         return _vector_norm(t, ord, reductions._axis(axis), keepdims)
-    axes = tuple(range(t.ndim)) if axis is None else tuple(normalize_axis_index(a, t.ndim) for a in axis)
+    axes = axes_of(axis, t.ndim)
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     flat = t.transpose(*rest, *axes).reshape(*(t.shape[i] for i in rest), math.prod(t.shape[i] for i in axes))
     result = _vector_norm(flat, ord, -1, False)

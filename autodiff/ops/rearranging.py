@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, ShapeError
@@ -317,8 +317,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
 def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
     """Differentiable ``numpy.apply_over_axes``."""
     x = _tensor(a)
-    for axis in (axes,) if isinstance(axes, int) else axes:
-        place = normalize_axis_index(axis, x.ndim)
+    for place in normalize_axis_tuple(axes, x.ndim, allow_duplicate=True):
         result = func(x, place)
         x = result if result.ndim == x.ndim else shaping.expand_dims(result, place)
     return x

@@ -13,7 +13,7 @@ from autodiff import dispatch
 from autodiff.batching import Lanes
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
-from autodiff.ops.common import bare, expand_reduced, quotient, spread
+from autodiff.ops.common import axes_of, bare, expand_reduced, quotient, spread
 from autodiff.ops.short_sums import is_short, summed
 
 P = Primitive
@@ -52,11 +52,7 @@ def _others_product(x: Any, axis: Any) -> Any:
     """
     if not x.ndim:
         return x * 0 + 1
-    axes = (
-        tuple(range(x.ndim))
-        if axis is None
-        else tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
-    )
+    axes = axes_of(axis, x.ndim)
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     moved = np.transpose(x, rest + axes)
     flat = np.reshape(moved, (*(x.shape[a] for a in rest), prod_of(x.shape[a] for a in axes)))

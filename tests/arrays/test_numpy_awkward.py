@@ -37,6 +37,38 @@ def test_quantile_methods(method):
     )
 
 
+ONE = np.int64(1)
+WITH_AN_AXIS = {
+    "quantile": lambda t: np.quantile(t, 0.3, axis=ONE),
+    "quantile with weights": lambda t: np.quantile(t, 0.3, axis=ONE, weights=np.ones((3, 7)), method="inverted_cdf"),
+    "nanmedian": lambda t: np.nanmedian(t, axis=ONE),
+    "gradient": lambda t: np.gradient(t, axis=ONE),
+    "fftshift": lambda t: np.fft.fftshift(t, axes=ONE),
+    "apply_over_axes": lambda t: np.apply_over_axes(np.sum, t, ONE),
+    "norm": lambda t: np.linalg.norm(t, axis=ONE),
+    "prod": lambda t: np.prod(t, axis=ONE),
+}
+
+
+@pytest.mark.parametrize("name", WITH_AN_AXIS)
+def test_an_axis_is_a_number_of_numpys(name):
+    np.testing.assert_allclose(WITH_AN_AXIS[name](ad.tensor(X)).data, WITH_AN_AXIS[name](X), rtol=1e-13)
+    check_gradients(WITH_AN_AXIS[name], X)
+
+
+@pytest.mark.parametrize("num", [0, 1, 2])
+def test_the_step_of_linspace(num):
+    end = ad.tensor(2.0, requires_grad=True)
+    np.testing.assert_equal(
+        np.linspace(0.0, end, num, retstep=True)[1].item(), np.linspace(0.0, 2.0, num, retstep=True)[1]
+    )
+
+
+def test_axes_of_a_norm_are_named_once():
+    with pytest.raises(ValueError, match="repeated"):
+        np.linalg.norm(ad.tensor(X), axis=(0, 0))
+
+
 def test_quantile_misuse():
     with pytest.raises(ArgumentError, match="hazen"):
         np.quantile(ad.tensor(X), 0.5, method="cubic")
