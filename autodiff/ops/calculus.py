@@ -476,22 +476,30 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepd
     return reductions.mean(values, axis, dtype, out, bool(keepdims), **_present(kw, present))
 
 
-@dispatch.implements(np.nanvar)
-def nanvar(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
-) -> Any:
-    """Differentiable ``numpy.nanvar``."""
-    values, present = _without_nan(a, 0.0)
-    return reductions.var(values, axis, dtype, out, ddof, bool(keepdims), **_present(kw, present))
+def _spread_without_nan(numpys: Any, ours: Any) -> Any:
+    name = numpys.__name__
+
+    @dispatch.implements(numpys)
+    def function(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **kw: Any,
+    ) -> Any:
+        values, present = _without_nan(a, 0.0)
+        kw = _present(kw, present)
+        ddof = reductions._ddof(name, ddof, kw.pop("correction", None))
+        made = ours(values, axis, dtype, out, ddof, bool(keepdims), **kw)
+        few = np.sum(np.broadcast_to(kw["where"], present.shape), reductions._axis(axis), keepdims=keepdims) <= ddof
+        return where(few, np.nan, made) if np.any(few) else made
+
+    return named(function, name, f"Differentiable ``numpy.{name}``.")
 
 
-@dispatch.implements(np.nanstd)
-def nanstd(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
-) -> Any:
-    """Differentiable ``numpy.nanstd``."""
-    values, present = _without_nan(a, 0.0)
-    return reductions.std(values, axis, dtype, out, ddof, bool(keepdims), **_present(kw, present))
+nanvar, nanstd = _spread_without_nan(np.nanvar, reductions.var), _spread_without_nan(np.nanstd, reductions.std)
 
 
 def _nan_extreme(
@@ -567,7 +575,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
             w = np.broadcast_to(w, t.shape)
         if not hasattr(weights, "_node") and np.any(np.sum(bare(w), axis=axis) == 0):
             raise ZeroDivisionError("average: the weights sum to zero")
-        total = reductions.sum(w, axis, keepdims=keep)
+        kind = np.result_type(t.dtype, w.dtype, *([] if t.dtype.kind in "fc" else [float]))
+        total = reductions.sum(w, axis, kind, keepdims=keep)
         result = reductions.sum(t * w, axis, keepdims=keep) / total
     return (result, total) if returned else result
 

@@ -105,7 +105,7 @@ def _centred(x: Any, axis: Any) -> Any:
 def _share(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
     """``1 / (n - ddof)``; NaN, as NumPy's variance is, where there is nothing to divide by."""
     count = _count(shape, axis) - ddof
-    return 1.0 / count if count else float("nan")
+    return 1.0 / count if count > 0 else float("nan")
 
 
 def _var_rule(g: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
@@ -417,7 +417,8 @@ def _masked_var(a: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any
     # Not by the absolute value, whose kink at 0 the square does not have.
     squares = np.real(deviation) ** 2 + np.imag(deviation) ** 2 if deviation.dtype.kind == "c" else deviation**2
     squares = sum(squares, axis, keepdims=keepdims, where=kept)
-    return squares / _as_float(np.sum(kept, axis=axis, keepdims=keepdims) - ddof, squares)
+    count = np.maximum(np.sum(kept, axis=axis, keepdims=keepdims) - ddof, 0)  # of nothing to divide by NaN
+    return squares / _as_float(count, squares)
 
 
 def _as_float(count: Any, like: Any) -> Any:

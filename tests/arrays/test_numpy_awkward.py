@@ -64,6 +64,22 @@ def test_the_step_of_linspace(num):
     )
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["nanvar", "nanstd", "var", "std"])
+@pytest.mark.parametrize("ddof", [0, 1, 2, 3])
+def test_a_spread_of_few_numbers(name, ddof):
+    x = np.array([[1.0, np.nan, np.nan], [np.nan, np.nan, np.nan], [1.0, 2.0, 4.0], [3.0, 5.0, np.nan]])
+    more = {} if name.startswith("nan") else {"where": ~np.isnan(x)}
+    function = getattr(np, name)
+    made = function(ad.tensor(np.nan_to_num(x) if more else x), axis=1, ddof=ddof, **more)
+    np.testing.assert_allclose(made.data, function(np.nan_to_num(x) if more else x, axis=1, ddof=ddof, **more))
+
+
+def test_the_weights_of_an_average_of_whole_numbers():
+    made, total = np.average(ad.tensor(np.arange(4)), weights=[1, 2, 3, 4], returned=True)
+    assert (made.dtype, total.dtype, total.item()) == (float, float, 10.0)
+
+
 def test_axes_of_a_norm_are_named_once():
     with pytest.raises(ValueError, match="repeated"):
         np.linalg.norm(ad.tensor(X), axis=(0, 0))
