@@ -101,15 +101,10 @@ def share(listing: Listing) -> None:
             first = known.setdefault(_key(op), op) if sharable else op
         except TypeError:  # it takes what cannot be compared
             first = op
-        source = first.out
         if first is op:
-            if not (sharable and len(inputs) == 1 and copies(op) and _lies_alike(inputs[0], out)):
-                kept.append(op)
-                continue
-            source = inputs[0]  # of what is not written into a copy is the same
-        if op.kind != "guard":
-            source = instead.get(source.index, source)  # the first may have been a copy
-            instead[out.index] = source
+            kept.append(op)
+        elif op.kind != "guard":
+            source = instead[out.index] = first.out
             if out.storage is not source.storage:
                 moved[out.storage.index] = source.storage, source.offset - out.offset
     listing.ops = kept
