@@ -1,5 +1,5 @@
-"""What a gradient rule says, as text: read off the rule's own source, so that pictures and arithmetic cannot
-disagree.
+"""What a gradient rule says, as text: in the words of a textbook, which a test holds to the operation; else read off
+the rule's own source, so that pictures and arithmetic cannot disagree.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+
+from autodiff.viz.formulas import TEXTBOOK, tree
 
 __all__ = ["number_text", "rule_text", "substituted"]
 
@@ -52,12 +54,8 @@ class _Plain(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name == "_tanh_slope":
-            return ast.parse("1 - out ** 2", mode="eval").body
         if name == "quotient" and len(node.args) == 2:
             return ast.BinOp(node.args[0], ast.Div(), node.args[1])
-        if name == "over_square" and len(node.args) == 2:
-            return ast.BinOp(node.args[0], ast.Div(), ast.BinOp(node.args[1], ast.Pow(), ast.Constant(2)))
         return node.args[0] if name == "bare" and len(node.args) == 1 else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
@@ -69,7 +67,6 @@ class _Plain(ast.NodeTransformer):
 # Rules of several statements, in the words of a textbook.
 _SPELLED = {
     "matmul": ("g @ yᵀ", "xᵀ @ g"),
-    "power": ("g * y * x**(y - 1)", "g * out * log(x)"),
     "einsum": ("einsum of g and the other operands",),
     "max": ("g where x is the largest, else 0",),
     "min": ("g where x is the smallest, else 0",),
@@ -87,6 +84,17 @@ _SPELLED = {
     "maximum": ("g where x > y, else 0", "g where y > x, else 0"),
     "minimum": ("g where x < y, else 0", "g where y < x, else 0"),
 }
+
+
+def _textbook(op: Any, slot: int) -> str:
+    """What arrived times the derivative, as a textbook writes it; empty without one."""
+    if op.name not in TEXTBOOK:
+        return ""
+    slope = TEXTBOOK[op.name][1][slot]
+    sign, slope = ("-", slope[1:]) if slope.startswith("-") else ("", slope)
+    if slope == "1" or slope.startswith("1 / "):
+        return f"{sign}g{slope[1:]}"
+    return f"{sign}g * ({slope})" if tree(slope)[0] in ("+", "-") else f"{sign}g * {slope}"
 
 
 @lru_cache(maxsize=4096)
@@ -112,7 +120,7 @@ def rule_text(op: Any, slot: int) -> str:
     code = getattr(rule, "__code__", None)
     if code is None:
         return ""
-    text = _source(code)
+    text = _textbook(op, slot) or _source(code)
     if not text:
         text = (getattr(rule, "__doc__", None) or "").strip().partition("\n")[0]
     return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
@@ -151,11 +159,13 @@ def substituted(op: Any, slot: int, g: Any, out: Any, inputs: tuple[Any, ...]) -
     if op.fused or rules is None or op.variadic or op.name in _SPELLED or len(inputs) != len(rules):
         return ""
     code = getattr(rules[slot], "__code__", None)
-    text = _source(code) if code is not None else ""
-    if not text or code is None:
+    text = _textbook(op, slot)
+    names = ("g", "out", *op.inputs) if text else getattr(code, "co_varnames", ())
+    text = text or (_source(code) if code is not None else "")
+    if not text:
         return ""
     values: dict[str, str] = {}
-    for name, value in zip(code.co_varnames, (g, out, *inputs), strict=False):
+    for name, value in zip(names, (g, out, *inputs), strict=False):
         if re.search(rf"\b{name}\b", text) is None:
             continue
         shown = "" if value is None or isinstance(value, list | tuple) else number_text(value, 4)

@@ -6,6 +6,7 @@ import pytest
 import autodiff as ad
 from autodiff.core.op import registry
 from autodiff.viz.formulas import TEXTBOOK, formula_of
+from autodiff.viz.rules import rule_text
 
 NAMES = {
     "exp": np.exp,
@@ -52,3 +53,7 @@ def test_the_textbook_says_what_the_operation_computes(name, tied):
     for leaf, slope in zip(leaves, slopes, strict=True):
         assert np.allclose(np.broadcast_to(eval(slope, names), 5), leaf.grad.data, rtol=1e-12, atol=1e-300), slope
     assert formula_of(name)["arithmetic"]
+    if not op.fused and name not in ("sum", "mean", "maximum", "minimum"):  # which pictures say in words
+        for slot, leaf in enumerate(leaves):
+            sent = eval(rule_text(op, slot), {**names, "g": 0.7})
+            assert np.allclose(np.broadcast_to(sent, 5), 0.7 * np.asarray(leaf.grad), rtol=1e-12, atol=1e-300)

@@ -247,14 +247,13 @@ def test_a_profile_adds_up_over_modules():
 
 
 def test_every_rule_is_readable_and_none_is_source_code_gone_wrong():
-    import ast
 
     for op in ad.registry.values():
         for slot in range(len(op.inputs)):
             text = rule_text(op, slot)
             assert "lambda" not in text
             assert "\n" not in text
-    assert ast.parse(rule_text(ad.registry["divide"], 1), mode="eval")
+    assert rule_text(ad.registry["divide"], 1) == "-g * x / y**2"
     assert rule_text(ad.registry["log"], 0) == "g / x"
 
 
