@@ -211,8 +211,8 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
 
     Raises
     ------
-    ShapeError
-        If ``input`` is no matrix.
+    ShapeError, ArgumentError
+        If ``input`` is no matrix, or ``p`` is negative.
 
     Examples
     --------
@@ -222,5 +222,7 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
     x = as_tensor(input)
     if x.ndim != 2:
         raise ShapeError(f"pdist: input of shape {x.shape}; it needs (N, M)")
+    if not p >= 0:
+        raise ArgumentError(f"pdist: p must not be negative, got {p}")
     first, second = np.triu_indices(x.shape[0], 1)
     return np.linalg.norm(x[first] - x[second], p, axis=-1)  # type: ignore[no-any-return]

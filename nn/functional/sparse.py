@@ -107,13 +107,19 @@ def embedding(
         indices = indices.astype(np.intp)  # NumPy makes floats of an empty list
     table = as_input(weight)
     if padding_idx is not None:
-        if not -table.shape[0] <= padding_idx < table.shape[0]:
-            raise ArgumentError(f"embedding: padding_idx {padding_idx} does not name one of {table.shape[0]} rows")
-        padding_idx %= table.shape[0]
+        padding_idx = _row("embedding", padding_idx, table)
     if max_norm is not None:
         _shorten(indices, table, max_norm, norm_type)
     rows = fused.embedding.function(table, indices, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)
     return by_rows(rows) if sparse else rows  # type: ignore[no-any-return]
+
+
+def _row(name: str, padding_idx: int, table: Any) -> int:
+    """The row of a table that is padding, counted from the start."""
+    count: int = table.shape[0]
+    if not -count <= padding_idx < count:
+        raise ArgumentError(f"{name}: padding_idx {padding_idx} does not name one of {count} rows")
+    return padding_idx % count
 
 
 def embedding_bag(
@@ -180,7 +186,7 @@ def embedding_bag(
     elif places.ndim != 2 or offsets is not None:
         raise ShapeError(f"embedding_bag: input of shape {places.shape}; it needs (B, n), or (total,) with offsets")
     if padding_idx is not None:
-        counted = counted & (places != padding_idx % as_input(weight).shape[0])
+        counted = counted & (places != _row("embedding_bag", padding_idx, as_input(weight)))
     if sparse and mode == "max":
         raise ArgumentError("embedding_bag: mode 'max' takes no sparse=True")
     if sparse and not counted.any():

@@ -11,6 +11,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.fused.windows import per_axis
 from nn.functional.common import as_input, as_real, as_tensor
 from nn.functional.convolution import conv_transpose2d
 from nn.functional.padding import pad
@@ -169,6 +170,8 @@ def interpolate(
         scales = [length / n if n else 0.0 for length, n in zip(lengths, sizes, strict=True)]
     else:
         factors = each("interpolate", "scale_factor", scale_factor, axes)
+        if not all(factor > 0 for factor in factors):
+            raise ArgumentError(f"interpolate: scale_factor must be positive, got {scale_factor!r}")
         sizes = tuple(floor(length * factor) for length, factor in zip(lengths, factors, strict=True))
         scales = [1 / factor for factor in factors]
         if recompute_scale_factor:
@@ -263,6 +266,11 @@ def channel_shuffle(input: Any, groups: int) -> Tensor:
 # --- windows as columns
 
 
+def _windows(name: str, **options: Any) -> list[tuple[int, ...]]:
+    """Options of windows in a picture, each as two integers."""
+    return [per_axis(name, what, value, 2, 0 if what == "padding" else 1) for what, value in options.items()]
+
+
 def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Every window of a picture as a column, also called im2col.
 
@@ -277,8 +285,8 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
 
     Raises
     ------
-    ShapeError
-        If the input has other axes, or no window fits.
+    ShapeError, ArgumentError
+        If the input has other axes, no window fits, or an option is no such thing.
 
     Examples
     --------
@@ -289,8 +297,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     if x.ndim not in (3, 4):
         raise ShapeError(f"unfold: input of shape {x.shape}; it needs (N, C, H, W) or (C, H, W)")
     lead = x.shape[:-2]
-    options = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
-    k, d, p, s = (each("unfold", what, value, 2) for what, value in options.items())
+    k, d, p, s = _windows("unfold", kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
     if any(p):
         x = pad(x, (p[1], p[1], p[0], p[0]))
     span = tuple(d[i] * (k[i] - 1) + 1 for i in (0, 1))
@@ -322,8 +329,8 @@ def fold(
 
     Raises
     ------
-    ShapeError
-        If the columns or their number do not fit.
+    ShapeError, ArgumentError
+        If the columns or their number do not fit, or an option is no such thing.
 
     Examples
     --------
@@ -333,10 +340,8 @@ def fold(
              [1., 2., 1.]]]])
     """
     x = as_tensor(input)
-    options = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
-    size, k, d, p, s = (
-        each("fold", what, value, 2) for what, value in [("output_size", output_size), *options.items()]
-    )
+    k, d, p, s = _windows("fold", kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+    (size,) = _windows("fold", output_size=output_size)
     room = [size[i] + 2 * p[i] - d[i] * (k[i] - 1) - 1 for i in (0, 1)]
     counts = tuple(room[i] // s[i] + 1 for i in (0, 1))
     if x.ndim not in (2, 3) or x.shape[-2] % prod(k) or x.shape[-1] != prod(counts):

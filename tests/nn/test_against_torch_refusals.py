@@ -38,7 +38,14 @@ FUNCTIONS = {
     "one position": ("instance_norm", (X[:, :, None],), {}),
     "another normalized_shape": ("layer_norm", (X, (4,)), {}),
     "another normalized_shape for rms": ("rms_norm", (X, (4,)), {}),
+    "a negative p": ("pdist", (X,), {"p": -1}),
+    "padding beyond the table": ("embedding_bag", (Y[None], X), {"padding_idx": 7}),
+    "a scale of zero": ("interpolate", (X[None],), {"scale_factor": 0}),
 }
+WINDOWS = {"kernel_size": 2, "dilation": 1, "padding": 0, "stride": 1}
+for _option, _value in (("kernel_size", 0), ("dilation", 0), ("padding", -1), ("stride", 0)):
+    FUNCTIONS[f"unfold with {_option} {_value}"] = ("unfold", (np.ones((1, 2, 4, 4)),), WINDOWS | {_option: _value})
+    FUNCTIONS[f"fold with {_option} {_value}"] = ("fold", (np.ones((1, 8, 9)), (4, 4)), WINDOWS | {_option: _value})
 MODULES = {
     "groups that do not divide": ("GroupNorm", (2, 3), {}),
     "axes of batch norm": ("BatchNorm1d", (3,), {}),
