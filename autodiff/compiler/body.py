@@ -272,7 +272,7 @@ class Loop(Fused):
         """The operations that the body applied, step by step."""
         body, width = self.body, self.width
         numbers = [slot.index for slot in body.arguments]
-        carry, xs, closed = self._parts(inputs)
+        carry, xs, closed = self.body.parts(inputs)
         ys: list[list[Any]] = []
         for step in range(length):
             row = length - 1 - step if reverse else step
@@ -295,7 +295,7 @@ class Loop(Fused):
 
     def ahead(self, inputs: Any, length: int, reverse: bool, checkpoint: int) -> list[Any]:
         """Results, and the carries that the way back needs."""
-        carry, xs, closed = self._parts(
+        carry, xs, closed = self.body.parts(
             [_flat(a, s.value.dtype) for a, s in zip(inputs, self.body.arguments, strict=True)]
         )
         outs, rows = self.body.outs, min(checkpoint, length)
@@ -333,7 +333,7 @@ class Loop(Fused):
         inputs, (*kept, holds), length, reverse, checkpoint = residuals
         body, width, rows = self.body, self.width, min(checkpoint, length)
         arrays = [_flat(a, s.value.dtype) for a, s in zip(inputs, body.arguments, strict=True)]
-        carry, xs, closed = self._parts(arrays)
+        carry, xs, closed = self.body.parts(arrays)
         cotangents = [None if s is None else np.array(part).reshape(-1) for part, s in zip(g, body.seeds, strict=True)]
         sums = [
             None if i < width or s is None else np.zeros(len(a), a.dtype)
@@ -375,9 +375,6 @@ class Loop(Fused):
             targets = [leaf._node for leaf in leaves if leaf._node is not None]
             found = iter(gradients_of([n for n, _ in reached], [part for _, part in reached], targets, free=True))
         return [None if leaf._node is None else next(found) for leaf in leaves]
-
-    def _parts(self, values: Sequence[Any]) -> tuple[Any, Any, Any]:
-        return self.body.parts(values)
 
 
 def _meant(reference: Any, known: dict[int, Any]) -> Any:
@@ -474,4 +471,9 @@ def _codes(body: Body, again: Callable[[], Body]) -> tuple[Any, Any]:
         from autodiff.compiler.native import loops_of
 
         return loops_of(body)
-    return Stepped.of(again), Stepped.back_of(again) if body.wanted else None
+    forward = Stepped(again(), back=False)
+    if not body.wanted:
+        return forward, None
+    whole = again()
+    whole.differentiate()
+    return forward, Stepped(whole, back=True)

@@ -5,7 +5,7 @@ It takes the arrays that a native loop takes (``native.py``), so that whoever ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
@@ -44,18 +44,6 @@ class Stepped:
         outputs = tuple([grad for grad in body.grads if grad is not None]) if back else tuple(body.outs)
         self.code = Code(Listing.of(recorder, given, outputs), "scan", Scratch(), Pool())
         self._lock = Lock()  # its scratch memory serves one call
-
-    @classmethod
-    def of(cls, again: Callable[[], Any]) -> Stepped:
-        """The loop forward over a body that ``again`` records."""
-        return cls(again(), back=False)
-
-    @classmethod
-    def back_of(cls, again: Callable[[], Any]) -> Stepped:
-        """The way back."""
-        body = again()
-        body.differentiate()
-        return cls(body, back=True)
 
     def __call__(self, length: int, reverse: bool, arrays: Sequence[Any]) -> Any:
         """Run it, and NumPy itself complains of what is to be complained of; MISS where a value decides otherwise than
