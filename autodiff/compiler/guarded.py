@@ -183,11 +183,8 @@ class Taking:
 class Traced:
     """One list of calls, and what goes in and out of it."""
 
-    def __init__(
-        self, code: Any, bound: list[int], graded: list[int], rebuild: Any, tensors: list[bool], entered: int
-    ) -> None:
+    def __init__(self, code: Any, bound: list[int], graded: list[int], rebuild: Any, tensors: list[bool]) -> None:
         self.code, self.bound, self.graded, self.rebuild = code, bound, graded, rebuild
-        self.entered = entered  # how many of the arguments' leaves are among the code's arguments
         self.tensors = tensors  # which results are
         self.optimizers: list[Any] = []
         self.cleared: list[int] = []  # whose gradients are forgotten after the optimisers' steps
@@ -213,23 +210,24 @@ class Traced:
         code, taking = self.code, Taking(declared)
         for tree, name in zip(given, ("args", "kwargs"), strict=True):
             taking.take(tree, name)
-        scope, count = taking.scope, taking.count
+        scope = taking.scope
         lines = ["watch, expected, tensors = parts", *taking.written_out()]
         lines += watch.written_out(scope)
-        rest = code.arguments[count:]
-        used = " ".join(code.body) + code.result
-        for i, name in enumerate(rest):
-            if re.search(rf"\b{name}\b", used):
-                lines.append(f"{name} = expected[{self._place(i, watch)}]")
+        read = set(re.findall(r"\ba\d+\b", " ".join(code.body) + code.result))
+        held = [watch.places[id(leaf)] for leaf in watch.leaves if leaf._grad is not None]
+        # After the arguments' leaves the code takes arrays of tensors and the gradients that there are.
+        names = dict(zip([*range(len(watch.tensors)), *held], code.arguments[taking.count :], strict=True))
+        lines += [f"{name} = expected[{at}]" for at, name in names.items() if name in read]
         body = list(code.body)
         # Gradients that nobody has read make room for the new ones.
-        places = [place for place in self.graded if not self._reads_gradient(place, watch, used)]
-        leaves = [watch.places[id(watch.tensors[place]._node)] for place in places]
+        free = {at for at in held if names[at] not in read}
+        graded = [(place, watch.places[id(watch.tensors[place]._node)]) for place in self.graded]
+        gone = [(place, at) for place, at in graded if at in free]
         body[code.settled : code.settled] = [
-            f"tensors[{place}]._node._grad = expected[{at}] = None" for place, at in zip(places, leaves, strict=True)
+            f"tensors[{place}]._node._grad = expected[{at}] = None" for place, at in gone
         ]
         lines += ["try:", *(f"    {line}" for line in body or ["pass"]), "except KernelFailure:"]
-        lines += [*([f"    if expected[{leaves[0]}] is None: raise"] if leaves else []), "    return MISS"]
+        lines += [*([f"    if expected[{gone[0][1]}] is None: raise"] if gone else []), "    return MISS"]
         shown, news, grads = code.parts
         for place, (text, is_array) in zip(self.bound, news, strict=True):
             text = text if is_array else f"asarray({text})"
@@ -237,11 +235,11 @@ class Traced:
                 lines.append(f"tensors[{place}]._data = expected[{place}] = {text}")
             else:
                 lines.append(f"tensors[{place}].data = expected[{place}] = {text}")
-        for place, (text, _) in zip(self.graded, grads, strict=True):
-            at = watch.places[id(watch.tensors[place]._node)]
+        by_leaf = {}
+        for (place, at), (text, is_array) in zip(graded, grads, strict=True):
             lines.append(f"tensors[{place}]._node._grad = expected[{at}] = {text}")
-        graded = zip(self.graded, grads, strict=True)
-        by_leaf = {id(watch.tensors[p]._node): text for p, (text, is_array) in graded if is_array}
+            if is_array:
+                by_leaf[id(watch.tensors[place]._node)] = text
         for i, optimizer in enumerate(self.optimizers):
             leaves = [p._node for group in optimizer.param_groups for p in group["params"]]
             known = len(self.optimizers) == 1 and bool(watch.records) and all(id(leaf) in by_leaf for leaf in leaves)
@@ -277,19 +275,3 @@ class Traced:
         guarded = defined("guarded", source, f"<autodiff.jit: {code.name}>", scope)
         guarded.__doc__ = source
         return guarded
-
-    def _reads_gradient(self, place: int, watch: Watch, used: str) -> bool:
-        """Whether the code reads what the tensor's gradient was."""
-        node = watch.tensors[place]._node
-        held = [leaf for leaf in watch.leaves if leaf._grad is not None]
-        if not any(leaf is node for leaf in held):
-            return True
-        number = self.entered + len(watch.tensors) + [leaf is node for leaf in held].index(True)
-        return re.search(rf"\ba{number}\b", used) is not None
-
-    def _place(self, number: int, watch: Watch) -> int:
-        """Where among what is watched an array lies that the code takes besides the arguments."""
-        if number < len(watch.tensors):
-            return number
-        held = [place for place, grad in enumerate(map(_GRAD, watch.leaves)) if grad is not None]
-        return len(watch.tensors) + held[number - len(watch.tensors)]

@@ -350,8 +350,7 @@ class Jit(Generic[F]):
         kinds = [isinstance(out, Tensor) for out in outs]
         code = frozen_code(self._workshop, recorder, standins, values, (shown, news, grads), name)
 
-        entered = len(standins) - len(saved) - sum(grad is not None for *_, grad in saved)
-        traced = Traced(code, bound, graded, template, kinds, entered)
+        traced = Traced(code, bound, graded, template, kinds)
         traced.optimizers, traced.cleared = tracer.stepped, cleared
         tracer.taken.clear()
         return code, traced
