@@ -397,3 +397,23 @@ def test_the_slope_of_a_staircase_is_neither_right_nor_wrong():
     assert verdict(np.round, lambda g, x: 0 * g, [x]) == "pass"
     shrunk = lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)
     assert verdict(shrunk, lambda g, x: g, [x]) == "fail"
+
+
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf])
+@pytest.mark.parametrize("entry", [(0,), (2,), ...])
+def test_an_infinite_gradient_of_a_smooth_function_fails(wrong, entry):
+    def backward(g, x):
+        grown = g * np.cos(x)
+        grown[entry] = wrong
+        return grown
+
+    assert check_pair(np.sin, backward, [np.ones(3)], raises=False).verdict == "fail"
+
+
+@pytest.mark.parametrize("others", [[], [0.3], [0.3, -0.1, 2.0]])
+@pytest.mark.parametrize("far", [18.0, 20.0, -25.0, 30.0])
+def test_a_tail_beside_entries_with_large_gradients_is_not_called_right(far, others):
+    rounded = Primitive("tanh_by_its_result_beside", np.tanh, lambda g, out, x: g * (1 - out * out))
+    x = np.array([far, *others])
+    assert check_gradients(lambda x: np.sum(rounded(x)), x, order=1, raises=False).verdict != "pass"
+    assert check_gradients(lambda x: np.sum(np.tanh(x)), x, raises=False).verdict == "pass"
