@@ -96,7 +96,7 @@ def facing_view(view: GraphView) -> GraphView:
     ['forward', 'backward']
     """
     nodes, edges, clusters = _turned(view, True, "backward")
-    ahead = tuple(node.moved("forward") if node.cluster is None else node for node in view.nodes)
+    ahead = tuple(replace(node, cluster="forward") if node.cluster is None else node for node in view.nodes)
     frames = tuple(
         replace(cluster, parent="forward") if cluster.parent is None else cluster for cluster in view.clusters
     )

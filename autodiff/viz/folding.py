@@ -113,10 +113,11 @@ class _Tree:
                 else:
                     homes[item] = here
             if here is not None:
-                clusters.append(group.facts.moved(outer, group.collapsed, group.facts.rolled))
+                clusters.append(replace(group.facts, parent=outer, collapsed=group.collapsed))
             stack.extend(reversed(inner))
         nodes = tuple(
-            node if node.cluster == homes[i] else node.moved(homes[i]) for i, node in enumerate(self.view.nodes)
+            node if node.cluster == homes[i] else replace(node, cluster=homes[i])
+            for i, node in enumerate(self.view.nodes)
         )
         return replace(self.view, nodes=nodes, clusters=tuple(clusters))
 

@@ -707,7 +707,9 @@ def _leaves_inside(view: GraphView, outside: frozenset[str]) -> GraphView:
             found[edge.source] = path[: shared(path, found.get(edge.source, path))]
     modules = {cluster.id for cluster in view.clusters if cluster.kind == "module"}
     nodes = tuple(
-        node.moved(next((c for c in reversed(found[node.id]) if c in modules), None)) if found.get(node.id) else node
+        replace(node, cluster=next((c for c in reversed(found[node.id]) if c in modules), None))
+        if found.get(node.id)
+        else node
         for node in view.nodes
     )
     return replace(view, nodes=nodes)
@@ -725,7 +727,7 @@ def _without_outermost(view: GraphView) -> GraphView:
     top = tops[0]
     return replace(
         view,
-        nodes=tuple(node.moved(None) if node.cluster == top.id else node for node in view.nodes),
+        nodes=tuple(replace(node, cluster=None) if node.cluster == top.id else node for node in view.nodes),
         clusters=tuple(replace(c, parent=None) if c.parent == top.id else c for c in view.clusters if c is not top),
         title=view.title or (top.name or top.label),
     )

@@ -187,9 +187,9 @@ def test_a_fold_loses_nothing(program, limit):
     assert seen.visible() is seen
     boxes = {n.id for n in seen.nodes}
     assert all(e.source in boxes and e.target in boxes for e in seen.edges)
-    opened = tuple(c.moved(c.parent, False, False) for c in folded.clusters)
+    opened = tuple(replace(c, collapsed=False, rolled=False) for c in folded.clusters)
     assert len(replace(folded, clusters=opened).visible().nodes) == len(plain.nodes)
-    closed = replace(folded, clusters=tuple(c.moved(c.parent, True, c.rolled) for c in folded.clusters)).visible()
+    closed = replace(folded, clusters=tuple(replace(c, collapsed=True) for c in folded.clusters)).visible()
     assert len(closed.nodes) <= len(plain.nodes)
     # A closed group may hide arrows; those that stay stand for as many uses as there are between different boxes.
     assert sum(e.count for e in closed.edges) <= len(plain.edges)
