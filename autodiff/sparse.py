@@ -588,6 +588,15 @@ class SparseArray:
         result = self.T @ (x.T if x.ndim == 2 else x)
         return result.T if x.ndim == 2 else result
 
+    def __eq__(self, other: object) -> SciPyArray:  # type: ignore[override]
+        """Element by element, as SciPy has it: a constant."""
+        return self.toscipy() == (other.toscipy() if isinstance(other, SparseArray) else bare(other))
+
+    def __ne__(self, other: object) -> SciPyArray:  # type: ignore[override]
+        return self.toscipy() != (other.toscipy() if isinstance(other, SparseArray) else bare(other))
+
+    __hash__ = object.__hash__
+
     def __repr__(self) -> str:
         return f"<autodiff.sparse {self.format} array of {self.dtype}, shape {self.shape}, {self.nnz} stored entries>"
 

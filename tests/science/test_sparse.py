@@ -351,6 +351,16 @@ def test_setdiag_is_scipys():
         np.testing.assert_array_equal(ours.toarray().data, scipys.toarray())
 
 
+@pytest.mark.filterwarnings("ignore:Comparing")
+@pytest.mark.parametrize("make", MAKERS)
+def test_equality_is_by_element(make):
+    more = ENTRIES * (1 + (ROWS == 0))
+    a, b = made(make, ad.tensor(ENTRIES, requires_grad=True)), made(make, more)
+    for other, plain in ((b, dense(more)), (b.toscipy(), dense(more)), (b.toarray(), dense(more)), (4.0, 4.0)):
+        for found, truth in ((a == other, dense(ENTRIES) == plain), (a != other, dense(ENTRIES) != plain)):
+            np.testing.assert_array_equal(found.toarray() if hasattr(found, "tocsr") else found, truth)
+
+
 def test_what_is_missing_is_named():
     a = made(sparse.csr_array, ad.tensor(ENTRIES, requires_grad=True))
     with pytest.raises(AttributeError, match=r"'tolil'.*toscipy"):
