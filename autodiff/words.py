@@ -292,6 +292,8 @@ def install(tensor: type) -> None:
             setattr(tensor, name, function)
 
     def __getattr__(self: Any, name: str) -> Any:
+        if name.startswith("_"):  # a slot that was never set: every operation asks for some
+            raise AttributeError(f"Tensor has no attribute {name!r}")
         raise missing(name, "Tensor", ADVICE)
 
     tensor.__getattr__ = __getattr__  # type: ignore[attr-defined]  # which type checkers shall not see
