@@ -396,6 +396,16 @@ class Recorder:
         self.slots.append(slot)
         return slot
 
+    def another(self, slot: Slot) -> Slot:
+        """A slot of the same layout in memory of its own."""
+        assert slot.storage is not None
+        storage = Storage(next(self._count), slot.value, True, slot.storage.address)
+        self.storages[-storage.index] = storage
+        own = self._new(slot.kind, slot.value, None)
+        own.storage, own.offset = storage, slot.offset
+        storage.slots.append(own)
+        return own
+
     def standin(self, slot: Slot) -> Recorded:
         """A stand-in for a slot."""
         made = Recorded(slot.value, slot, self)

@@ -11,6 +11,10 @@ from autodiff import kernels
 
 pytest.importorskip("numba")
 from autodiff.compiler.native import ORDINARY
+from autodiff.compiler.passes.chains import Chain
+from autodiff.compiler.prepare import Arguments, Workshop, frozen_code
+from autodiff.compiler.private import private, recording
+from autodiff.compiler.record import Recorder
 
 RNG = np.random.default_rng(0)
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, 2.0, 1e-40, -1e-40, 3e38, 1e-310, 88.7, -88.7, 710.0]
@@ -166,6 +170,74 @@ def test_numbers_are_true_where_they_are_not_zero(ufunc: Any) -> None:
     x, y = hostile(300, "f8", 4), RNG.integers(-1, 2, 300)
     f = lambda x, y: np.where(ufunc(*(x, y)[: ufunc.nin]), 1.5, 2.5) * 2
     assert same_array(chained(f, x, y), f(x, y))
+
+
+def _program(rng: np.random.Generator) -> str:
+    """Elementwise calls in plain NumPy, as the library's own functions make them: over what they made, into views."""
+    lines: list[str] = []
+    names, own = ["x0", "x1"], []
+    two, one = ["add", "subtract", "multiply", "maximum"], ["negative", "absolute", "tanh", "exp2"]
+    any_of = lambda values: values[rng.integers(len(values))]
+    for n in range(rng.integers(4, 16)):
+        kind = rng.integers(9) if own else 0
+        if kind < 3:
+            line = f"v{n} = np.{any_of(two)}({any_of(names)}, {any_of(names)})"
+        elif kind == 3:
+            line = f"v{n} = {any_of(names)}.copy()"
+        elif kind == 4:
+            lines.append(f"v{n} = {any_of(own)}.reshape(-1)[::-1]")
+            names.append(f"v{n}")
+            continue
+        else:
+            place = any_of(own)
+            lines.append(
+                [
+                    f"np.{any_of(two)}({any_of(names)}, {any_of(names)}, out={place})",
+                    f"np.{any_of(two)}({place}, {rng.normal():.3f}, out={place})",
+                    f"np.{any_of(one)}({any_of(names)}, {place})",
+                    f"np.multiply({place}[1:], 2.0, out={place}[1:])",
+                ][kind - 5]
+            )
+            continue
+        lines.append(line)
+        names.append(f"v{n}")
+        own.append(f"v{n}")
+    outs = sorted({any_of(own) for _ in range(3)})
+    return "def f(x0, x1):\n" + "".join(f"    {line}\n" for line in lines) + f"    return ({', '.join(outs)},)\n"
+
+
+def test_calls_that_write_over_what_they_made_join_chains() -> None:
+    """Random programs, each recorded and run on other numbers: to NumPy's bits, and many in loops."""
+    chains = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        source = _program(rng)
+        scope: dict[str, Any] = {"np": np, "__name__": "autodiff.fused.program"}
+        exec(compile(source, "<program>", "exec"), scope)
+        f, recorder = scope["f"], Recorder()
+        taken = Arguments(recorder, True)
+        with np.errstate(all="ignore"):
+            standins = [taken.take(rng.normal(size=8), f"x{i}") for i in range(2)]
+            with recording(recorder):
+                outs = private(f)(*standins)
+            code = frozen_code(Workshop(), recorder, taken.standins, taken.values, tuple(outs), "f")
+            chains += any(isinstance(value, Chain) for value in code.scope.values())
+            for _ in range(2):
+                given = rng.normal(size=(2, 8))
+                for ours, wanted in zip(code.run(*given), f(*given.copy()), strict=True):
+                    assert same_array(ours, wanted), source
+    assert chains > 50
+
+
+def test_a_backward_pass_of_calls_in_place_is_one_loop() -> None:
+    """tanh's slope is computed over its own memory."""
+    chain = lambda x, w: np.sum(np.tanh(np.tanh(x * w + w) * w + x))
+    jitted = ad.jit(ad.value_and_grad(chain, (0, 1)))
+    args = [RNG.normal(size=100) for _ in range(2)]
+    (value, slopes), (wanted, others) = jitted(*args), ad.value_and_grad(chain, (0, 1))(*args)
+    for ours, theirs in zip((value, *slopes), (wanted, *others), strict=True):
+        assert same_array(ours, theirs)
+    assert "np_multiply(" not in str(jitted.plans[0]).split("\ndef chain")[0]
 
 
 def test_a_small_plan_has_no_chains() -> None:

@@ -32,6 +32,7 @@ import numpy as np
 from autodiff import kernels
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.record import Method, Op, Slot, Unrecordable, reads, slots_in
+from autodiff.compiler.standin import mapped
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["Chain", "compiles", "fuse", "least"]
@@ -74,9 +75,10 @@ class _Item:
 
 def fuse(listing: Listing) -> None:
     """Replace elementwise calls that can run together by chains."""
-    shapes = [_shape(op, listing) for op in listing.ops] if compiles() else []
-    if not any(shapes):
+    if not compiles():
         return
+    apart = _apart(listing)
+    shapes = [_shape(op, listing) for op in listing.ops]
     items: list[_Item | None] = []
     for op, shape in zip(listing.ops, shapes, strict=True):
         item = _item(op, shape, listing)
@@ -100,6 +102,76 @@ def fuse(listing: Listing) -> None:
         found += item.ops if item.key is None else _built(item.ops, used, listing)
     if any(isinstance(op.target, Chain) for op in found):  # moved for nothing, calls may hold memory for longer
         listing.ops = found
+    _together(listing, apart)
+
+
+def _apart(listing: Listing) -> list[tuple[Op, Slot, int]]:
+    """Give elementwise calls that write over what was made before memory of their own, so that they may join a group.
+
+    Returns
+    -------
+    list of (Op, Slot, int)
+        These calls, what each wrote into, and the number of its storage.
+    """
+    found: list[tuple[Op, Slot, int]] = []
+    shown = {slot.storage for slot in slots_in(listing.outputs)}
+    members: dict[Any, list[Slot]] = {}
+    for slot in listing.all_slots():
+        members.setdefault(slot.storage, []).append(slot)
+    latest: dict[Any, Slot] = {}  # of a storage that was written over: what the latest call made instead
+    first: dict[int, Any] = {}
+
+    def now(part: Any) -> Any:
+        return latest.get(part.storage, part) if type(part) is Slot and part.storage is not None else part
+
+    for op in listing.ops:
+        op.args, op.kwargs, op.out = mapped(now, op.args), mapped(now, op.kwargs), mapped(now, op.out)
+        op.writes = tuple([latest[s].storage if s in latest else s for s in op.writes])  # type: ignore[misc]
+        old = op.out
+        if not isinstance(old, Slot) or len(op.writes) != 1 or set(op.kwargs) != {"out"} or not _is_whole(op, old):
+            continue
+        assert old.storage is not None
+        origin = first.get(old.index, old.storage)
+        if origin in shown or not all(_same(old, slot) for slot in members[origin]):
+            continue
+        own = listing.recorder.another(old)
+        assert own.storage is not None
+        listing.creator[own.storage.index] = op
+        op.out, op.writes, op.kwargs = own, (), {}
+        latest[origin], first[own.index] = own, origin
+        found.append((op, old, old.storage.index))
+    return found
+
+
+def _is_whole(op: Op, out: Slot) -> bool:
+    """Whether NumPy would make the same of a call that makes its own array as of one that writes into this one."""
+    elementwise = isinstance(op.target, np.ufunc) and op.target.signature is None and op.target.nout == 1
+    if not elementwise or out.storage is None or not out.storage.made:
+        return False
+    values = [arg.value if isinstance(arg, Slot) else arg for arg in op.args]
+    kinds = [value.dtype if hasattr(value, "dtype") else type(value) for value in values]
+    try:
+        dtype = op.target.resolve_dtypes((*kinds, None))[-1]
+    except TypeError:
+        return False
+    return bool(dtype == out.value.dtype and np.broadcast_shapes(*map(np.shape, values)) == out.value.shape)
+
+
+def _together(listing: Listing, apart: list[tuple[Op, Slot, int]]) -> None:
+    """Let those that stayed calls of NumPy write over what they wrote over, where nobody reads that afterwards."""
+    places = {id(op): place for place, op in enumerate(listing.ops)}
+    last = {s.storage.index: place for place, op in enumerate(listing.ops) for s in reads(op) if s.storage is not None}
+    for op, old, number in apart:
+        place, own = places.get(id(op)), op.out
+        assert isinstance(own, Slot)
+        assert own.storage is not None
+        assert old.storage is not None
+        made = places.get(id(listing.creator[old.storage.index]))
+        if place is None or made is None or not made < place >= last.get(number, -1):
+            continue
+        del listing.creator[own.storage.index]
+        own.storage, own.offset = old.storage, old.offset
+        op.kwargs, op.writes = {"out": old}, (old.storage,)
 
 
 def _shape(op: Op, listing: Listing) -> tuple[int, ...] | None:
