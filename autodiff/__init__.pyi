@@ -819,7 +819,7 @@ def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
 def pad(
     array: ArrayLike, pad_width: ArrayLike | dict[int, int | tuple[int, int]], mode: str = "constant", **kwargs: object
 ) -> Tensor:
-    """Differentiable ``numpy.pad``: constant padding, and every mode that copies elements (edge, wrap, reflect, symmetric)."""
+    """Differentiable ``numpy.pad``, in what is put around as well."""
 
 def partition(
     a: ArrayLike, kth: ArrayLike, axis: int | None = -1, kind: str = "introselect",

@@ -554,21 +554,21 @@ pad_ = P("pad", _pad, _pad_rule, sample=_sample_pad, tangent=lambda t, out, x, p
 
 @dispatch.implements(np.pad)
 def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
-    """Differentiable ``numpy.pad``: constant padding, and every mode that copies elements (edge, wrap, reflect,
-    symmetric).
+    """Differentiable ``numpy.pad``, in what is put around as well.
 
     Parameters
     ----------
     array : array_like or Tensor
     pad_width : int, (before, after), or one pair per axis
-    mode : {"constant", "edge", "wrap", "reflect", "symmetric"}
+    mode : str
+        NumPy's, but ``"empty"`` and functions.
     **kwargs
-        ``constant_values`` (a number); ``reflect_type="even"``.
+        ``constant_values``, ``end_values``, ``stat_length``; ``reflect_type="even"``.
 
     Raises
     ------
     NotDifferentiableError
-        For another mode, or for one constant per side.
+        For another mode.
     """
     x = _tensor(array)
     if not x.ndim:
@@ -579,15 +579,48 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
         pad_width = [(w, w) if isinstance(w, int) else w for w in pad_width]
     widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(dispatch.bare(pad_width)), (x.ndim, 2)))
     if mode == "constant":
-        value = kwargs.pop("constant_values", 0)
-        if np.ndim(value) == 0 and not kwargs:
+        value = kwargs.get("constant_values", 0)
+        if np.ndim(bare(value)) == 0 and getattr(value, "_node", None) is None and kwargs.keys() <= {"constant_values"}:
             return pad_.function(x, widths, bare(value).item() if hasattr(bare(value), "item") else value)
     elif mode in ("edge", "wrap", "reflect", "symmetric") and kwargs.get("reflect_type", "even") == "even":
         # These modes copy elements, so padding the positions says where each output element comes from.
         return reshape(x, -1)[np.pad(np.arange(x.size).reshape(x.shape), widths, mode=mode, **kwargs)]  # type: ignore[call-overload]
-    raise NotDifferentiableError(
-        f"pad(mode={mode!r}, {kwargs}) has no gradient here; use constant, edge, wrap, reflect or symmetric"
-    )
+    words = {"constant": "constant_values", "linear_ramp": "end_values"}.get(mode, "stat_length")
+    # NumPy itself tells what is wrong with the arguments, and rounds whole numbers.
+    known = bare(x) if bare(x).__class__ is np.ndarray else np.zeros(x.shape, x.dtype)
+    plain = np.pad(known, widths, mode=mode, **dispatch.bare(kwargs))  # type: ignore[call-overload]
+    around = kwargs.get(words, None if words == "stat_length" else 0)
+    if (
+        known is bare(x)
+        and x.dtype.kind not in "fc"
+        and not (hasattr(around, "_node") or dispatch.holds_tensor(around))
+    ):
+        return above.tensor(plain)
+    if mode not in ("constant", "linear_ramp", "mean", "median", "maximum", "minimum"):
+        raise NotDifferentiableError(
+            f"pad(mode={mode!r}, {kwargs}) has no gradient here; use one of NumPy's other modes"
+        )
+    pairs = [[None] * 2] * x.ndim if around is None else broadcast_to(_tensor(around), (x.ndim, 2))
+    for axis, (before, after) in enumerate(widths):
+        left, right = (_side(x, axis, n, mode, pairs[axis][i], i) for i, n in enumerate((before, after)))
+        x = concatenate([left, x, right], axis)
+    return x
+
+
+def _side(x: Any, axis: int, count: int, mode: str, given: Any, last: int) -> Any:
+    """What ``numpy.pad`` puts before (``last`` 0) or after (1) an axis: ``count`` entries along it."""
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    if mode == "constant":
+        return broadcast_to(given.astype(x.dtype), shape)
+    if mode == "linear_ramp":
+        edge = np.take(x, -last, axis=axis)
+        ramp = np.linspace(given.astype(x.dtype), edge, count, endpoint=False, axis=axis)
+        return np.flip(ramp, axis) if last else ramp
+    length = x.shape[axis] if given is None else min(int(given), x.shape[axis])
+    part = slice(x.shape[axis] - length, None) if last else slice(length)
+    function: Any = {"mean": np.mean, "median": np.median, "maximum": np.max, "minimum": np.min}[mode]
+    found = function(x[(slice(None),) * axis + (part,)], axis=axis, keepdims=True)
+    return broadcast_to(found, shape)
 
 
 def _tensor(value: Any) -> Any:
