@@ -9,8 +9,8 @@ import numpy as np
 
 from autodiff import Tensor, array
 from autodiff.containers import as_array
-from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.dispatch import holds_tensor
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.dispatch import bare, holds_tensor
 from autodiff.docstrings import of_axes
 from autodiff.ops.common import real_numbers
 
@@ -33,6 +33,23 @@ def as_real(name: str, x: Any, like: Any = None) -> Tensor:
     t = as_tensor(x, like)
     real_numbers(name, t)
     return t
+
+
+def untracked(name: str, argument: str, value: Any) -> Any:
+    """The array of an argument that has no gradient, or None.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If it asks for one.
+    """
+    found = None if value is None else as_input(value)
+    if getattr(found, "_node", None) is not None:
+        raise NotDifferentiableError(
+            f"{name} has no gradient with respect to its argument {argument!r}; pass that argument through"
+            " autodiff.constant(...)"
+        )
+    return bare(found)
 
 
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:

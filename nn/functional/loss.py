@@ -12,7 +12,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.losses import check_classification, class_rows, picked
 from autodiff.ops.common import real_numbers
 from nn.functional.activation import logsigmoid
-from nn.functional.common import alike, as_input, as_tensor, reduced
+from nn.functional.common import alike, as_input, as_tensor, reduced, untracked
 
 __all__ = [
     "binary_cross_entropy",
@@ -86,7 +86,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     >>> nll_loss([[-1.0, -2.0], [-3.0, -4.0]], [1, 0]).item()
     2.5
     """
-    x, y, w = as_tensor(input), as_input(target), None if weight is None else as_input(weight)
+    x, y, w = as_tensor(input), as_input(target), untracked("nll_loss", "weight", weight)
     if y.dtype.kind not in "iu":
         raise ArgumentError(f"nll_loss: targets are integer class indices, got dtype {y.dtype}")
     classes, shape, _ = check_classification("nll_loss", x, y, w, ignore_index, reduction)

@@ -10,7 +10,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
-from nn.functional.common import as_input, as_real
+from nn.functional.common import as_input, as_real, untracked
 
 __all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 
@@ -24,7 +24,7 @@ def _statistics(name: str, *running: Any) -> list[Any]:
         raise ArgumentError(
             f"{name}: evaluation needs the running statistics; pass them, or ask for those of the input"
         )
-    return [r._array if isinstance(r, Tensor) else np.asarray(r) for r in running]
+    return [untracked(name, "running statistics", r) for r in running]
 
 
 def _check_running(op: str, shape: tuple[int, ...], *running: Any) -> None:

@@ -329,3 +329,20 @@ def test_a_none_that_a_layer_may_be_given_hides_no_other_error():
     with pytest.raises(ShapeError, match="LSTM"):
         nn.LSTM(3, 2)(np.ones((4, 5), np.float32), None)
     assert nn.Identity()(None) is None
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("nll_loss", lambda x, *held: nn.functional.nll_loss(x, np.array([0, 2]), weight=held[0] * held[1])),
+        ("batch_norm", nn.functional.batch_norm),
+        ("batch_renorm", nn.functional.batch_renorm),
+        ("instance_norm", lambda x, *held: nn.functional.instance_norm(x[..., None], *held, use_input_stats=False)),
+    ],
+)
+def test_what_has_no_gradient_is_refused_where_it_asks_for_one(name, call, place):
+    held = [ad.tensor(np.ones(3), requires_grad=i == place) for i in range(2)]
+    with pytest.raises(ad.NotDifferentiableError, match=name):
+        call(np.ones((2, 3)), *held)
+    call(np.ones((2, 3)), *map(ad.constant, held))
