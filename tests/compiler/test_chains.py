@@ -247,3 +247,22 @@ def test_a_small_plan_has_no_chains() -> None:
     assert "native" not in str(jitted.plans[0])
     jitted(np.ones(1 << 16))
     assert "one native loop" in str(jitted.plans[-1])
+
+
+def test_what_is_given_is_read_where_it_lies() -> None:
+    """Without a copy, wherever its bytes begin; what is returned is a copy all the same."""
+    f = lambda x: (np.tanh(x * 2) * x - x / 3, x.copy())
+    jitted = ad.jit(f)
+    x = RNG.normal(size=500)
+    memory = np.zeros(x.nbytes + 8, np.uint8)
+    for shift in (0, 1, 3, 8):
+        given = memory[shift : shift + x.nbytes].view(np.float64)
+        given[:] = x
+        ours, copied = jitted(given)
+        assert same_array(ours, f(x)[0])
+        assert same_array(copied, x)
+        assert not np.shares_memory(copied, memory)
+    slopes = ad.jit(ad.grad(lambda x: np.sum(np.tanh(x * x))))
+    slopes(x)
+    assert ".copy(" not in str(slopes.plans[0])
+    assert "[...] = a0" not in str(slopes.plans[0])

@@ -116,7 +116,7 @@ def share(listing: Listing) -> None:
 
 def _lies_alike(source: Slot, out: Slot) -> bool:
     """Whether a copy is the same in memory as what the step made before."""
-    if source.storage is None or not source.storage.made or out.storage is source.storage:
+    if source.storage is None or out.storage is source.storage:
         return False
     mine, other = source.value, out.value
     return bool(
@@ -200,8 +200,12 @@ def decide_first(listing: Listing) -> None:
 
 
 def elide_copies(listing: Listing) -> None:
-    """A copy of something that is not used afterwards takes its place."""
+    """A copy of something that is not used afterwards takes its place; what is given stands for a copy of it that is
+    neither written into nor returned.
+    """
     last: dict[int, int] = {}
+    fixed = {s.storage.index for s in slots_in(listing.outputs) if s.storage is not None}
+    fixed |= {storage.index for op in listing.ops for storage in op.writes}
     for i, op in enumerate(listing.ops):
         for slot in (*reads(op), *op.outs()):
             if slot.storage is not None:
@@ -221,14 +225,19 @@ def elide_copies(listing: Listing) -> None:
             and source is not None
             and source.storage is not None
             and out.storage is not None
-            and source.storage.made
             and source.index not in listing.constants
             and copies(op)
-            and last[source.storage.index] == i
             and _lies_alike(source, out)
-            and source.value.nbytes == listing.root(source.storage).value.nbytes
-            and listing.creator[source.storage.index].kind == "call"
-            and can_write(listing.creator[source.storage.index])
+            and (
+                (
+                    source.storage.made
+                    and last[source.storage.index] == i
+                    and source.value.nbytes == listing.root(source.storage).value.nbytes
+                    and listing.creator[source.storage.index].kind == "call"
+                    and can_write(listing.creator[source.storage.index])
+                )
+                or (source.kind == "argument" and out.storage.index not in fixed)
+            )
         ):
             listing.same[out.index] = source
             _merge(listing, out.storage, source)
