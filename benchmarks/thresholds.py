@@ -171,7 +171,7 @@ CASES: dict[str, Callable[[int], Call]] = {
     "KERNEL_OF_MANY": lambda n: _both_ways(lambda x: F.layer_norm(x, 32), _leaf(max(1, n // 32), 32)),
     "IMAGES": _pooling,
     "WINDOWS": _convolution,
-    "CHAIN": lambda n: _chain(max(1, n // 10)),
+    "CHAIN": lambda n: _chain(max(1, n // 100)),
     "SCAN": _scan,
     "SCANNED": _scanned,
     "COTANGENTS": _jacobian,

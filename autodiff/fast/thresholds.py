@@ -73,7 +73,7 @@ _TABLE = (
     Threshold("IMAGES", 1 << 15, "elements", "small images are worked on in parts", "kernels", block=True),
     Threshold("WINDOWS", 160, "terms", "a correlation's sums are made in parts", "kernels", block=True),
     # compiled steps
-    Threshold("CHAIN", 1 << 13, "elements", "elementwise calls on so many in all become a native loop", "chains"),
+    Threshold("CHAIN", 1 << 15, "elements", "elementwise calls become a native loop, times calls squared", "chains"),
     Threshold("LEASED", 1 << 21, "bytes", "a result takes memory that is used again", "memory"),
     Threshold("SCAN", 512, "steps", "a scan is a native loop, or one of plan calls", "gradbench"),
     Threshold("SCANNED", 1 << 12, "elements", "a scan with such an array in its body is Python's", "gradbench"),

@@ -37,7 +37,8 @@ from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["Chain", "compiles", "fuse", "least"]
 
-# From so many elements, counted once for every operation, a native loop is worth its compilation in the mode "auto".
+# From so many elements, times the square of the number of calls, a loop is worth its compilation in the mode "auto":
+# what it saves are calls and passes over memory, of which few calls on few elements have little.
 _LEAST = THRESHOLDS["CHAIN"].value
 _MOST_STEPS = 128
 _WINDOW = 256
@@ -53,7 +54,7 @@ def compiles() -> bool:
 
 def least() -> int:
     """Elements from which on a call may be worth putting into a chain, in the mode at hand."""
-    return _LEAST // 16 if kernels.using() == "auto" else 2
+    return 128 if kernels.using() == "auto" else 2
 
 
 @dataclass(eq=False)
@@ -304,7 +305,7 @@ def _built(ops: list[Op], used: set[int], listing: Listing) -> list[Op]:
     outputs = [slot for storage, slot in made.items() if storage.index in used]
     if not outputs or len(steps) < 2:
         return ops
-    if kernels.using() == "auto" and len(steps) * outputs[0].value.size < _LEAST:
+    if kernels.using() == "auto" and len(steps) ** 2 * outputs[0].value.size < _LEAST:
         return ops
     inputs = {
         slot.index: slot for op in steps for slot in reads(op) if slot.storage is None or slot.storage not in made
