@@ -35,21 +35,25 @@ def as_real(name: str, x: Any, like: Any = None) -> Tensor:
     return t
 
 
-def untracked(name: str, argument: str, value: Any) -> Any:
-    """The array of an argument that has no gradient, or None.
+def constant_number(name: str, argument: str, value: Any) -> Any:
+    """``value``, of an argument that has no gradient.
 
     Raises
     ------
     NotDifferentiableError
         If it asks for one.
     """
-    found = None if value is None else as_input(value)
-    if getattr(found, "_node", None) is not None:
+    if getattr(value, "_node", None) is not None:
         raise NotDifferentiableError(
             f"{name} has no gradient with respect to its argument {argument!r}; pass that argument through"
             " autodiff.constant(...)"
         )
-    return bare(found)
+    return value
+
+
+def untracked(name: str, argument: str, value: Any) -> Any:
+    """The array of an argument that has no gradient, or None; :func:`constant_number` refuses others."""
+    return bare(constant_number(name, argument, None if value is None else as_input(value)))
 
 
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
