@@ -175,6 +175,10 @@ class _Named:
     def __repr__(self) -> str:
         return f"autodiff.stats.{self.name}"
 
+    def __reduce__(self) -> str:
+        """Pickled by its name, as SciPy's are."""
+        return self.name
+
     def _arranged(self, args: tuple[Any, ...], named: dict[str, Any], **rest: Any) -> list[Any]:
         """The shape parameters, then the values of ``rest``, each of which may be given by its place instead."""
         given, count = list(args), len(self.shapes)

@@ -2,6 +2,9 @@
 differences.
 """
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -411,3 +414,10 @@ def test_what_has_no_value_has_no_derivative(what):
     assert np.isnan(f(*at))
     assert np.isnan(ad.grad(f, argnums=tuple(range(len(at))))(*at)).all()
     assert all(np.isnan(ad.jvp(f, tuple(at), tuple(tangent))[1]) for tangent in np.eye(len(at)))
+
+
+@pytest.mark.parametrize("name", ["norm", "gamma", "logistic", "poisson", "binom"])
+def test_a_distribution_is_pickled_by_its_name(name):
+    family = getattr(ours, name)
+    assert pickle.loads(pickle.dumps({"prior": family}))["prior"] is family
+    assert copy.deepcopy([family])[0] is family
