@@ -282,6 +282,16 @@ MODULE_ADVICE: dict[str, str] = {
 }
 
 
+class _Missing:
+    """An attribute that is not there, and says what is. With ``__getattr__`` every look at a slot would take longer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise missing(self.name, "Tensor", ADVICE)
+
+
 def install(tensor: type) -> None:
     """Give the class its further methods; none of them takes the place of one that is there."""
     for name, function in METHODS.items():
@@ -291,12 +301,12 @@ def install(tensor: type) -> None:
             function.__doc__ = function.__doc__ or f"PyTorch's ``{name}``, in NumPy's terms."
             setattr(tensor, name, function)
 
-    def __getattr__(self: Any, name: str) -> Any:
-        if name.startswith("_"):  # a slot that was never set: every operation asks for some
-            raise AttributeError(f"Tensor has no attribute {name!r}")
-        raise missing(name, "Tensor", ADVICE)
-
-    tensor.__getattr__ = __getattr__  # type: ignore[attr-defined]  # which type checkers shall not see
+    functions = [name for name in np.__all__ if callable(getattr(np, name)) and not isinstance(getattr(np, name), type)]
+    for name in (*ADVICE, *functions):
+        if not hasattr(tensor, name):
+            setattr(tensor, name, _Missing(name))
+    listed = lambda t: [n for n in object.__dir__(t) if type(inspect.getattr_static(t, n, None)) is not _Missing]
+    tensor.__dir__ = listed  # type: ignore[method-assign, assignment]
 
 
 def listening(function: Callable[..., Any]) -> Callable[..., Any]:

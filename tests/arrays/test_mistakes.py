@@ -348,3 +348,11 @@ def test_gather_is_pytorchs(dim, shape):
             ad.tensor(a).gather(dim, index)
     else:
         np.testing.assert_array_equal(ad.tensor(a).gather(dim, index).data, expected)
+
+
+def test_what_a_tensor_lacks_costs_no_operation_anything():
+    """With ``__getattr__`` Python looks up every attribute of a Tensor the long way."""
+    assert not hasattr(ad.Tensor, "__getattr__")
+    x = ad.tensor([1.0])
+    assert not hasattr(x, "median")
+    assert "median" not in dir(x)
