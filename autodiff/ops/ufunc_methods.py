@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.core.errors import NotDifferentiableError, ShapeError
-from autodiff.ops import calculus, elementwise, reductions, shaping, writing
+from autodiff.ops import calculus, elementwise, indexing, reductions, shaping, writing
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 
@@ -30,6 +30,20 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _accumulate(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda array, axis=0, dtype=None, out=None: function(array, axis=axis, dtype=dtype)
+
+
+def _running(ufunc: Any) -> Callable[..., Any]:
+    """The running maximum or minimum: each entry is read where the latest one that set it stands."""
+
+    def accumulate(array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
+        plain = bare(t)
+        found = ufunc.accumulate(plain, axis)
+        here = np.arange(plain.shape[axis]).reshape([-1 if k == axis % plain.ndim else 1 for k in range(plain.ndim)])
+        place = np.maximum.accumulate(np.where((plain == found) | np.isnan(plain), here, 0), axis)
+        return indexing.take_along_axis(t, place, axis)
+
+    return accumulate
 
 
 def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False) -> Any:
@@ -109,6 +123,8 @@ def register() -> None:
     methods[np.logaddexp, "reduce"] = _reduce(_logaddexp_reduce)
     methods[np.add, "accumulate"] = _accumulate(reductions.cumsum)
     methods[np.multiply, "accumulate"] = _accumulate(calculus.cumprod)
+    for ufunc in (np.maximum, np.minimum):
+        methods[ufunc, "accumulate"] = _running(ufunc)
     for ufunc, function in dispatch.differentiable.items():
         if isinstance(ufunc, np.ufunc) and ufunc.nin == 2 and ufunc.signature is None:
             methods[ufunc, "outer"] = _outer(function)

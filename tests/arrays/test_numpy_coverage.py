@@ -108,6 +108,7 @@ CASES = {
     "einsum interleaved": (lambda x, y: np.einsum(x, [0, 1], y, [1, 2], [0, 2]), [M, B.T]), "tensordot": (lambda x, y: np.tensordot(x, y, ([1], [1])), [M, B]),
     "inner": (np.inner, [M, B]), "outer": (np.outer, [v, A]), "dot": (np.dot, [A, A[None]]), "rollaxis": (lambda x: np.rollaxis(x, 1), [B]),
     "reduce": (lambda x: np.add.reduce(x) * np.multiply.reduce(x, axis=0), [B]), "accumulate": (lambda x: np.add.accumulate(x, axis=1), [B]),
+    "running maximum": (lambda x: np.maximum.accumulate(x, axis=1), [B]), "running minimum": (lambda x: np.minimum.accumulate(x, axis=-2), [B]),
     "ufunc outer": (np.multiply.outer, [v, B]), "logaddexp reduce": (lambda x: np.logaddexp.reduce(x, axis=1), [B]),
     "maximum reduce": (lambda x: np.maximum.reduce(x, axis=1), [B]),
     "heaviside at 0": (lambda y: np.heaviside(np.array([-1.0, 0.0, 0.0, 2.0, 0.0]), y), [v]), "nextafter": (np.nextafter, [v, B[0][:1] + 9]),
