@@ -301,7 +301,9 @@ def install(tensor: type) -> None:
             function.__doc__ = function.__doc__ or f"PyTorch's ``{name}``, in NumPy's terms."
             setattr(tensor, name, function)
 
-    functions = [name for name in np.__all__ if callable(getattr(np, name)) and not isinstance(getattr(np, name), type)]
+    # Of what NumPy has loaded: to ask it for a name may load a package.
+    functions = [name for name, thing in vars(np).items() if callable(thing) and not isinstance(thing, type)]
+    functions = [name for name in functions if not name.startswith("_")]
     for name in (*ADVICE, *functions):
         if not hasattr(tensor, name):
             setattr(tensor, name, _Missing(name))
