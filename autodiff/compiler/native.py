@@ -161,6 +161,20 @@ def _kind(dtype: Any) -> str:
     return code
 
 
+def _word(thing: Any, after: int) -> Any:
+    """The word that stands in an object of Python's after so many bytes."""
+    return ctypes.c_void_p.from_address(id(thing) + after).value
+
+
+@cache
+def _lie_as_known() -> bool:
+    """Whether arrays and tuples of this Python hold what machine code looks for in them where it looks."""
+    array = np.zeros(1)
+    held = (array, array)
+    entries = [_word(held, tuple.__basicsize__ + 8 * i) for i in range(2)]
+    return entries == [id(array)] * 2 and _word(array, object.__basicsize__) == array.ctypes.data
+
+
 class Emitter:
     """Writes calls as one function, ``loop(length, reverse, *arrays)``.
 
@@ -184,6 +198,8 @@ class Emitter:
     def __init__(
         self, places: dict[int, Place], ops: Sequence[Op], wanted: Sequence[Slot], arrays: dict[str, Any], back: bool
     ) -> None:
+        if not _lie_as_known():
+            raise Unrecordable("the objects of this Python lie in memory in a way of their own")
         self.places = dict(places)
         self.sizes = dict.fromkeys(self.scratch, 0)  # of the scratch memory
         self.starts: dict[int, Place] = {}

@@ -10,6 +10,7 @@ import autodiff as ad
 from autodiff import kernels
 
 pytest.importorskip("numba")
+from autodiff.compiler import native
 from autodiff.compiler.native import ORDINARY
 from autodiff.compiler.passes.chains import Chain
 from autodiff.compiler.prepare import Arguments, Workshop, frozen_code
@@ -266,3 +267,11 @@ def test_what_is_given_is_read_where_it_lies() -> None:
     slopes(x)
     assert ".copy(" not in str(slopes.plans[0])
     assert "[...] = a0" not in str(slopes.plans[0])
+
+
+def test_a_python_whose_objects_lie_otherwise_has_no_native_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_lie_as_known", lambda: False)
+    f = lambda x: np.tanh(x * 2) * x - x / 3
+    jitted, x = ad.jit(f), RNG.normal(size=500)
+    assert same_array(jitted(x), f(x))
+    assert "native" not in str(jitted.plans[0])
