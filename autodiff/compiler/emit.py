@@ -287,10 +287,7 @@ class Code:
         if op.kind == "guard":
             return [f"if {'not ' if op.target else ''}{self._name(op.args[0])}: return MISS"]
         lines = self._call(op)
-        if lines and op.errors is not None:
-            changed = ", ".join(f"{k}={v!r}" for k, v in op.errors.items() if k != "call")
-            return [*lines[:-1], f"with np.errstate({changed}): {lines[-1]}"]
-        return lines
+        return [*lines[:-1], op.under(lines[-1])] if lines else lines
 
     def _call(self, op: Op) -> list[str]:
         out = op.out

@@ -250,7 +250,7 @@ class Follower:
         found = self._pass(roots, seeds, free, targets) if followed and not cut else None
         if found is not None:
             known, grads = found
-            by_leaf = {self.leaf(place): g for place, g in zip(known.leaves, grads, strict=True)}
+            by_leaf = dict(zip(self.leaves_at(known.leaves), grads, strict=True))
             return [by_leaf.get(target) for target in targets]
         return _unfollowed(inner, engine.gradients_of, roots, seeds, targets, free=free, cut=cut)  # type: ignore[no-any-return]
 
@@ -291,19 +291,19 @@ class Follower:
         """What the engine's own pass brings to the same leaves; the graph stays as it is. None where hooks of the
         program's, which are called once, have a say.
         """
-        leaves = [self.leaf(place) for place in places]
+        leaves = self.leaves_at(places)
         if any(leaf.hooks for leaf in leaves) or any(node is not None and node.extras for node in self.made):
             return None
         with np.errstate(all="ignore"):  # the pass itself warns
             return _unfollowed(self._inner, engine.gradients_of, [root], [seed], leaves, free=False)  # type: ignore[no-any-return]
 
-    def leaf(self, place: Any) -> Any:
-        """A leaf by its number; ``~number`` is what the alias of that number stands for."""
+    def leaves_at(self, places: list[int]) -> list[Any]:
+        """Leaves by their numbers; ``~number`` is what the alias of that number stands for."""
         leaves = list(self.leaves)
-        return leaves[place] if place >= 0 else leaves[~place].parents[0]
+        return [leaves[place] if place >= 0 else leaves[~place].parents[0] for place in places]
 
     def place_of(self, node: Any) -> Any:
-        """The number of a leaf, as :meth:`leaf` takes it; None for anything else."""
+        """The number of a leaf, as :meth:`leaves_at` takes it; None for anything else."""
         found = self.leaves.get(node)
         if found is not None:
             return found

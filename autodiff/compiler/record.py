@@ -112,6 +112,15 @@ class Op:
         self.writes: tuple[Storage, ...] = ()
         self.errors: dict[str, Any] | None = None
 
+    def under(self, line: str) -> str:
+        """A line of Python under the floating-point error state that the call has of its own."""
+        own = ", ".join(f"{name}={what!r}" for name, what in self.errstate().items())
+        return f"with np.errstate({own}): {line}" if own else line
+
+    def errstate(self) -> dict[str, Any]:
+        """What it changes of the caller's floating-point error state."""
+        return {name: what for name, what in (self.errors or {}).items() if name != "call"}
+
     def outs(self) -> list[Slot]:
         """The slots of its results."""
         if self.out is None:

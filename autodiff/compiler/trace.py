@@ -52,9 +52,7 @@ class Entry:
         Backward passes that began when this was the latest entry.
     """
 
-    __slots__ = tuple(
-        "alone code index key leaves next op outs parent passes ready ready_passes settled visits why".split()
-    )
+    __slots__ = tuple("code index key leaves next op outs parent passes ready ready_passes settled visits why".split())
 
     def __init__(self, op: Any = None, key: Any = None, parent: Entry | None = None, outs: Any = ()) -> None:
         self.op = op

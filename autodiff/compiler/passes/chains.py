@@ -80,6 +80,8 @@ def fuse(listing: Listing) -> None:
         return
     apart = _apart(listing)
     shapes = [_shape(op, listing) for op in listing.ops]
+    if not any(shapes):
+        return
     items: list[_Item | None] = []
     for op, shape in zip(listing.ops, shapes, strict=True):
         item = _item(op, shape, listing)
@@ -129,9 +131,13 @@ def _apart(listing: Listing) -> list[tuple[Op, Slot, int]]:
         op.args, op.kwargs, op.out = mapped(now, op.args), mapped(now, op.kwargs), mapped(now, op.out)
         op.writes = tuple([latest[s].storage if s in latest else s for s in op.writes])  # type: ignore[misc]
         old = op.out
-        if not isinstance(old, Slot) or len(op.writes) != 1 or set(op.kwargs) != {"out"} or not _is_whole(op, old):
+        if len(op.writes) != 1 or _shape(op, listing) is None:
             continue
+        assert isinstance(old, Slot)
         assert old.storage is not None
+        sizes = [np.shape(arg.value if isinstance(arg, Slot) else arg) for arg in op.args]
+        if np.broadcast_shapes(*sizes) != old.value.shape:
+            continue  # NumPy would make a smaller one
         origin = first.get(old.index, old.storage)
         if origin in shown or not all(_same(old, slot) for slot in members[origin]):
             continue
@@ -142,20 +148,6 @@ def _apart(listing: Listing) -> list[tuple[Op, Slot, int]]:
         latest[origin], first[own.index] = own, origin
         found.append((op, old, old.storage.index))
     return found
-
-
-def _is_whole(op: Op, out: Slot) -> bool:
-    """Whether NumPy would make the same of a call that makes its own array as of one that writes into this one."""
-    elementwise = isinstance(op.target, np.ufunc) and op.target.signature is None and op.target.nout == 1
-    if not elementwise or out.storage is None or not out.storage.made:
-        return False
-    values = [arg.value if isinstance(arg, Slot) else arg for arg in op.args]
-    kinds = [value.dtype if hasattr(value, "dtype") else type(value) for value in values]
-    try:
-        dtype = op.target.resolve_dtypes((*kinds, None))[-1]
-    except TypeError:
-        return False
-    return bool(dtype == out.value.dtype and np.broadcast_shapes(*map(np.shape, values)) == out.value.shape)
 
 
 def _together(listing: Listing, apart: list[tuple[Op, Slot, int]]) -> None:
@@ -356,7 +348,7 @@ class Chain:
     def __init__(self, ops: Sequence[Op], inputs: Sequence[Slot], outputs: Sequence[Slot]) -> None:
         self.label = ", ".join(_name(op) for op in ops)
         self.shape = outputs[0].value.shape
-        self._errors = [dict(state) for state in {tuple(_own(op).items()) for op in ops}]
+        self._errors = [dict(state) for state in {tuple(op.errstate().items()) for op in ops}]
         self._plain = self._defined(ops, inputs, outputs)
         from autodiff.compiler.native import chain_of
 
@@ -407,8 +399,7 @@ class Chain:
                 call = f"t{number} = {call}"
             elif not is_ufunc:
                 call = f"{into}[...] = {call}"
-            own = ", ".join(f"{name}={what!r}" for name, what in _own(op).items())
-            lines.append(f"with np.errstate({own}): {call}" if own else call)
+            lines.append(op.under(call))
         self.source = f"def chain({passed}):\n" + "".join(f"    {line}\n" for line in lines)
         exec(compile(self.source, "<chain>", "exec"), scope)
         return scope["chain"]
@@ -416,11 +407,6 @@ class Chain:
 
 def _name(op: Op) -> str:
     return str(getattr(op.target, "name", None) or op.target.__name__)
-
-
-def _own(op: Op) -> dict[str, Any]:
-    """What an operation changes of the caller's floating-point error state."""
-    return {name: what for name, what in (op.errors or {}).items() if name != "call"}
 
 
 def _flags() -> tuple[int, int, int, int] | None:

@@ -115,7 +115,7 @@ def share(listing: Listing) -> None:
 
 
 def _lies_alike(source: Slot, out: Slot) -> bool:
-    """Whether a copy is the same in memory as what the step made before."""
+    """Whether a copy lies in memory as what it is a copy of."""
     if source.storage is None or out.storage is source.storage:
         return False
     mine, other = source.value, out.value
