@@ -37,8 +37,8 @@ __all__ = ["APPLY", "PULL", "install"]
 APPLY = """
 def {name}({signature}):
     _now = _state()
-{followed}
     if _now is not None:
+{followed}
         return _call({inputs}, {attrs})
 {reading}
     if _time.lent and _lent({inputs}):
@@ -84,10 +84,10 @@ def {name}({signature}):
 
 # What a compiled step has prepared.
 _FOLLOWED = """
-    if _now is not None and _now.tracer is not None:
-        _made = _now.tracer.at_once(_now, _op, {inputs}, {attrs})
-        if _made is not None:
-            return {made}
+        if _now.tracer is not None:
+            _made = _now.tracer.at_once(_now, _op, {inputs}, {attrs})
+            if _made is not None:
+                return {made}
 """
 
 _READING = """
@@ -286,7 +286,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     if op.variadic:
         followed = _FOLLOWED.format(inputs=op.inputs[0], attrs=attrs, made="_made")
         return (
-            f"def {_identifier(op)}({signature}):\n    _now = _state()\n{followed}"
+            f"def {_identifier(op)}({signature}):\n    _now = _state()\n    if _now is not None:\n{followed}"
             f"    return _call({op.inputs[0]}, {attrs})\n"
         )
     places = range(len(op.inputs))
