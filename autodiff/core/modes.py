@@ -37,7 +37,7 @@ class State:
     collector: Any = None  # gives the values of such transforms leaves of a plain graph, for a while (closures.py)
 
 
-ORDINARY = State(plain=os.environ.get("AUTODIFF_PLAIN", "0") not in ("", "0"))  # else refused by fast/thresholds.py
+ORDINARY = State(plain=os.environ.get("AUTODIFF_PLAIN", "0") not in ("", "0"))  # autodiff.fast refuses others than 1
 _state: ContextVar[State | None] = ContextVar("autodiff_state", default=None)
 
 #: How many transforms enclose the running code in this thread or task. Inside one, results stay differentiable.
@@ -110,8 +110,7 @@ def is_grad_enabled() -> bool:
     >>> is_grad_enabled()
     True
     """
-    state = _state.get()
-    return state is None or state.grad
+    return (_state.get() or ORDINARY).grad
 
 
 def composed() -> Mode:

@@ -102,9 +102,6 @@ def _chosen() -> dict[str, Threshold]:
 
 THRESHOLDS = _chosen()
 
-if (_told := os.environ.get("AUTODIFF_PLAIN", "")) not in ("", "0", "1"):
-    raise ArgumentError(f"the environment variable AUTODIFF_PLAIN must be 0 or 1, got {_told!r}")
-
 
 def main() -> None:
     """Print the table."""
