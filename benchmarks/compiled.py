@@ -13,11 +13,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from benchmarks import rivals
 from benchmarks.harness import duration
 from benchmarks.reference import CS231N, SMALL, CarefulNet, Net, Problem
+from benchmarks.targets import COMPILED, JITTED
 
 __all__ = ["SHARES", "drawn", "fastest", "main", "shares", "steps"]
 
@@ -40,32 +39,10 @@ def steps(net: Net) -> dict[str, Callable[[], Any]]:
 
 def world(net: Net, how: str) -> Any:
     """A step that takes no arguments, what is called in it, and the optimiser."""
-    import autodiff
-    import optim
-    from benchmarks.training import model_of
-    from nn import functional as F
+    from benchmarks.training import training_step
 
     problem = Problem(net)
-    model, _, _ = model_of(problem)
-    optimizer = optim.Adam(model.parameters())
-
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    generators: list[Any] = []
-    for part in model.modules():
-        if hasattr(part, "generator"):
-            part.generator = np.random.default_rng(len(generators))
-            generators.append(part.generator)
-    run: Any = step
-    if how == "compile":
-        run = autodiff.compile(step)
-    if how == "jit":
-        run = autodiff.jit(step, state=(model, optimizer, *generators))
+    run, optimizer = training_step(problem, {"eager": "autodiff", "compile": COMPILED, "jit": JITTED}[how])
     return (lambda: run(problem.x, problem.y)), run, optimizer
 
 

@@ -71,23 +71,24 @@ def model_of(problem: Problem, masks: Any = None) -> tuple[Any, list[Any], list[
     return nn.Sequential(*layers), affine, norms
 
 
-def library(problem: Problem, form: str = "autodiff") -> Candidate:
-    """The step as a user writes it; or the same step under ``autodiff.compile``, which must then replay, or under
-    ``autodiff.jit``.
-    """
+def formed(form: str, function: Any, *state: Any) -> Any:
+    """A function as it is, under ``autodiff.compile``, or under ``autodiff.jit`` with what it changes."""
     import autodiff
+
+    if form == COMPILED:
+        return autodiff.compile(function, fallback=False)
+    return autodiff.jit(function, state=state) if form == JITTED else function
+
+
+def training_step(problem: Problem, form: str) -> tuple[Any, Any]:
+    """The step as a user writes it, a function of a batch, in one of its forms; and its optimiser."""
     import optim
     from nn import functional as F
-
-    def formed(function: Any, *state: Any) -> Any:
-        if form == COMPILED:
-            return autodiff.compile(function, fallback=False)
-        return autodiff.jit(function, state=state) if form == JITTED else function
 
     model, _, _ = model_of(problem)
     optimizer = optim.Adam(model.parameters(), lr=RATE, betas=(BETA1, BETA2), eps=ADAM_EPS)
     generators = []
-    for part in model.modules() if form == JITTED else ():
+    for part in model.modules():
         if hasattr(part, "generator"):  # jit asks for every generator by name
             part.generator = np.random.default_rng(len(generators))
             generators.append(part.generator)
@@ -99,6 +100,13 @@ def library(problem: Problem, form: str = "autodiff") -> Candidate:
         optimizer.step()
         return loss
 
+    return formed(form, step, model, optimizer, *generators), optimizer
+
+
+def library(problem: Problem, form: str = "autodiff") -> Candidate:
+    """A training step of this library; one under ``autodiff.compile`` must replay."""
+    from nn import functional as F
+
     def result() -> list[Any]:
         model, affine, norms = model_of(problem, problem.masks)
 
@@ -108,7 +116,7 @@ def library(problem: Problem, form: str = "autodiff") -> Candidate:
             loss.backward()
             return loss
 
-        again = formed(gradients, model)
+        again = formed(form, gradients, model)
         again(problem.x, problem.y)  # recorded; what follows is a replay
         loss = again(problem.x, problem.y)
         found = {
@@ -119,7 +127,7 @@ def library(problem: Problem, form: str = "autodiff") -> Candidate:
         }
         return [loss.data, *(found[name](i) for i, name in problem.entries())]
 
-    run = formed(step, model, optimizer, *generators)
+    run, _ = training_step(problem, form)
     return Candidate(form, lambda: run(problem.x, problem.y), result)
 
 

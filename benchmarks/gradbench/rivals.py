@@ -17,6 +17,7 @@ import autodiff as ad
 from benchmarks import rivals
 from benchmarks.gradbench import bundle, hand, lstm, mixture, nested, scalars, sums
 from benchmarks.harness import Candidate, Contest
+from benchmarks.targets import JITTED
 
 __all__ = [
     "PRESENT", "adbench", "bundles", "clusters", "determinant", "gradbench", "hand_model", "hands", "least_squares",
@@ -210,7 +211,7 @@ def _contest(
     candidates = [_candidate("autodiff", lambda: ours(*args))]
     if jit:
         compiled = ad.jit(ours) if jit is True else jit
-        candidates.append(_candidate("autodiff, jit", lambda: compiled(*args)))
+        candidates.append(_candidate(JITTED, lambda: compiled(*args)))
     made = Contest(part, case, candidates, reference="autodiff", tolerance=1e-8, rounds=rounds)
     wanted = [(name, make) for name, make in others if name in PRESENT]
     return rivals.join(made, *((name, lambda name=name, make=make: _candidate(name, make())) for name, make in wanted))
