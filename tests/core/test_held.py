@@ -5,6 +5,7 @@ ones of benchmarks/array_programs.py (``AUTODIFF_PROGRAMS`` says how many), and 
 """
 
 import contextlib
+import gc
 import os
 import re
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import autodiff as ad
 from autodiff import implicit, integrate
 from autodiff.core.graph import time
-from autodiff.core.op import hold
+from autodiff.core.op import Primitive, hold
 from autodiff.testing.laws import DOORS
 from autodiff.writes import _checksum
 from benchmarks.array_programs import check
@@ -485,3 +486,20 @@ def test_a_transform_takes_its_arguments_as_they_are_when_it_is_called(argument:
         held = x if argument == "array" else x.data
         found = ad.constant(transform(cubic(held), x))
         np.testing.assert_array_equal(found.data, transform(cubic(None), start), err_msg=name)
+
+
+def test_an_array_on_loan_inside_nested_transforms_is_refused_unless_garbage_holds_it() -> None:
+    second = Primitive("test_second", lambda x, c: c, lambda g, out, x, c: 0 * g, lambda g, out, x, c: g)
+    x = ad.tensor(np.arange(1.0, 4.0))
+    curvature = lambda: ad.hessian(lambda z: np.sum(second.function(z, x) * z * z))(np.ones(3))
+    held = x.data
+    with pytest.raises(ad.GraphError, match="handed out before"):
+        curvature()
+    ring = [held]
+    ring.append(ring)
+    gc.disable()
+    try:
+        del held, ring
+        np.testing.assert_array_equal(curvature(), np.diag([2.0, 4.0, 6.0]))
+    finally:
+        gc.enable()
