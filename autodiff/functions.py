@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff.core import op as core
+from autodiff.core.backward import Unbatchable
+from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.modes import current_state
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +22,27 @@ def named(function: F, name: str, words: str) -> F:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = words
     return function
+
+
+def option(op: Any, name: str, value: Any) -> Any:
+    """The array of a Tensor that was given for an argument of an operation that is no array input.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If a gradient with respect to it is wanted.
+    Unbatchable
+        If it differs from lane to lane of a vmap, which then runs them one at a time.
+    """
+    state = current_state()
+    if value._node is not None and (state is None or state.grad):
+        raise NotDifferentiableError(
+            f"{op.name} has no gradient with respect to its argument {name!r}; pass that argument through"
+            " autodiff.constant(...)"
+        )
+    if value._node is None and state is not None and core.above.level([value]) is not None:
+        raise Unbatchable
+    return value._data
 
 
 def public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") -> Callable[..., Any]:
@@ -51,7 +75,8 @@ def _bound(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
         given.apply_defaults()
         values = given.arguments
         inputs = values[op.inputs[0]] if op.variadic else [values[name] for name in op.inputs]
-        return call(inputs, {name: value for name, value in values.items() if name not in op.inputs})
+        options = {name: value for name, value in values.items() if name not in op.inputs}
+        return call(inputs, {name: option(op, name, v) if hasattr(v, "_node") else v for name, v in options.items()})
 
     return function
 
@@ -73,4 +98,4 @@ def _define(op: Any) -> None:
     op.with_residuals = public(op, with_residuals, "with_residuals")
 
 
-core.above.define = _define
+core.above.define, core.above.option = _define, option

@@ -36,6 +36,7 @@ __all__ = ["APPLY", "PULL", "install"]
 
 APPLY = """
 def {name}({signature}):
+{options}
     _now = _state()
     if _now is not None:
 {followed}
@@ -80,6 +81,11 @@ def {name}({signature}):
         _node.g = False
 {viewing}
     return {usual}
+"""
+
+_OPTION = """
+    if {name}.__class__ not in _fixed and hasattr({name}, "_node"):
+        {name} = _option(_op, {name!r}, {name})
 """
 
 # What a compiled step has prepared.
@@ -282,11 +288,13 @@ def _where(rules: list[int], op: Any, then: str, otherwise: str) -> str:
 def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     """The source of an operation's function and of its pull."""
     signature = _signature(op, scope)
-    attrs = "{" + ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs) + "}"
+    frozen = [p.name for p in op.parameters if p.name not in op.inputs]
+    attrs = "{" + ", ".join(f"{n!r}: {n}" for n in frozen) + "}"
+    options = "".join(_OPTION.format(name=n) for n in frozen)
     if op.variadic:
         followed = _FOLLOWED.format(inputs=op.inputs[0], attrs=attrs, made="_made")
         return (
-            f"def {_identifier(op)}({signature}):\n    _now = _state()\n    if _now is not None:\n{followed}"
+            f"def {_identifier(op)}({signature}):\n{options}\n    _now = _state()\n    if _now is not None:\n{followed}"
             f"    return _call({op.inputs[0]}, {attrs})\n"
         )
     places = range(len(op.inputs))
@@ -294,7 +302,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     def each(text: str, separator: str = ", ", strip: bool = False) -> str:
         return separator.join((text.strip("\n") if strip else text).format(i=i, name=op.inputs[i]) for i in places)
 
-    call = ", ".join([each("_a{i}"), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)])
+    call = ", ".join([each("_a{i}"), *(f"{n}={n}" for n in frozen)])
     choice = getattr(op.forward, "choice", None) if op.fused else None
     if choice:
         scope |= {f"_{key}": value for key, value in choice.items()}
@@ -325,13 +333,13 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     read = [
         i for i in places if not op.fused and any(r and r[1 + i] == USED and k != i for k, r in enumerate(uses(op)))
     ]
-    frozen = [p.name for p in op.parameters if p.name not in op.inputs]
     kept = ", ".join(f"{n!r}: {n} if {n}.__class__ in _fixed else _hold_argument({n})" for n in frozen)
     holding = "\n".join(_HOLDING.strip("\n").format(i=i, name=op.inputs[i]) for i in read)
     noting = _PARTLY.strip("\n").format(holding=holding, noting=each(_NOTING, "\n", strip=True)) if several else ""
     source = APPLY.format(
         name=name_of,
         signature=signature,
+        options=options,
         inputs=inputs,
         attrs=attrs,
         attrs_or_none=f"{{{kept}}}" if frozen else "None",
@@ -438,6 +446,7 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "new": object.__new__,
         "numbers": PYTHON_NUMBERS,
         "op": op,
+        "option": core.above.option,
         "residuals": None,
         "send": send,
         "single": np.dtype(np.float32),

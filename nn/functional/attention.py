@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ShapeError
-from nn.functional.common import as_input, constant_number
+from nn.functional.common import as_input, untracked
 from nn.init import default_generator
 
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
@@ -71,14 +71,7 @@ def scaled_dot_product_attention(
     mask = _in_dtype(mask, q)
     kept = _dropout_mask(q, k, v, dropout_p, generator)
     return fused.scaled_dot_product_attention.function(  # type: ignore[no-any-return]
-        q,
-        k,
-        v,
-        mask,
-        kept,
-        is_causal=is_causal,
-        scale=constant_number("scaled_dot_product_attention", "scale", scale),
-        dropout_p=dropout_p,
+        q, k, v, mask, kept, is_causal=is_causal, scale=scale, dropout_p=dropout_p
     )
 
 
@@ -88,6 +81,8 @@ def _in_dtype(mask: Any, query: Any) -> Any:
 
 
 def _dropout_mask(query: Any, key: Any, value: Any, p: float, generator: np.random.Generator | None) -> Any:
+    if hasattr(p, "_node"):
+        p = untracked("scaled_dot_product_attention", "dropout_p", p).item()
     if p == 0:
         return None
     lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
@@ -138,14 +133,7 @@ def attention_with_weights(
     mask = _in_dtype(mask, q)
     kept = _dropout_mask(q, k, v, dropout_p, generator)
     out, weights = fused.attention_with_weights(
-        q,
-        k,
-        v,
-        mask,
-        kept,
-        is_causal=is_causal,
-        scale=constant_number("scaled_dot_product_attention", "scale", scale),
-        dropout_p=dropout_p,
+        q, k, v, mask, kept, is_causal=is_causal, scale=scale, dropout_p=dropout_p
     )
     return _tensor(out), _tensor(weights)
 

@@ -35,8 +35,8 @@ def as_real(name: str, x: Any, like: Any = None) -> Tensor:
     return t
 
 
-def constant_number(name: str, argument: str, value: Any) -> Any:
-    """``value``, of an argument that has no gradient.
+def untracked(name: str, argument: str, value: Any) -> Any:
+    """The array of an argument that has no gradient, or None.
 
     Raises
     ------
@@ -48,12 +48,7 @@ def constant_number(name: str, argument: str, value: Any) -> Any:
             f"{name} has no gradient with respect to its argument {argument!r}; pass that argument through"
             " autodiff.constant(...)"
         )
-    return value
-
-
-def untracked(name: str, argument: str, value: Any) -> Any:
-    """The array of an argument that has no gradient, or None; :func:`constant_number` refuses others."""
-    return bare(constant_number(name, argument, None if value is None else as_input(value)))
+    return bare(None if value is None else as_input(value))
 
 
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:

@@ -9,15 +9,18 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.activation import softmax
-from nn.functional.common import as_tensor, for_axes
+from nn.functional.common import as_tensor, for_axes, untracked
 from nn.init import default_generator
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout", "gumbel_softmax"]
 
 
-def _probability(name: str, p: float) -> None:
+def _probability(name: str, p: Any) -> Any:
+    """A probability as a number: what is drawn with it has no derivative."""
+    p = untracked(name, "p", p).item() if hasattr(p, "_node") else p
     if not 0 <= p <= 1:
         raise ArgumentError(f"{name}: p must be a probability, 0 <= p <= 1, got {p}")
+    return p
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Tensor:
@@ -39,7 +42,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
     >>> dropout([1.0, 1.0], 0.5, generator=np.random.default_rng(3)).shape
     (2,)
     """
-    _probability("dropout", p)
+    p = _probability("dropout", p)
     x = as_tensor(input)
     if not training or p == 0:
         return x
@@ -47,7 +50,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
 
 
 def _channels(name: str, axes: int, input: Any, p: float, training: bool, generator: Any) -> Tensor:
-    _probability(name, p)
+    p = _probability(name, p)
     x = as_tensor(input)
     if x.ndim not in (axes + 1, axes + 2):
         raise ShapeError(f"{name}: input of shape {x.shape}; it needs (N, C) or (C,) and {axes} axes more")
@@ -88,7 +91,7 @@ _SATURATED = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916
 
 
 def _alpha(name: str, input: Any, p: float, training: bool, shape: Any, generator: Any) -> Tensor:
-    _probability(name, p)
+    p = _probability(name, p)
     x = as_tensor(input)
     if not training or p == 0:
         return x

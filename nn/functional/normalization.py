@@ -10,7 +10,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
-from nn.functional.common import as_input, as_real, constant_number, untracked
+from nn.functional.common import as_input, as_real, untracked
 
 __all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 
@@ -112,7 +112,6 @@ def batch_norm(
     array([[-1.],
            [ 1.]])
     """
-    eps = constant_number("batch_norm", "eps", eps)
     x = input if input.__class__ is Tensor else as_input(input)
     if not training:
         mean, var = _statistics("batch_norm", running_mean, running_var)
@@ -209,7 +208,6 @@ def batch_renorm(
     >>> mean.data, std.data
     (array([1.5]), array([1.5]))
     """
-    eps = constant_number("batch_renorm", "eps", eps)
     if statistic not in _STATISTICS:
         raise ArgumentError(f"batch_renorm: statistic must be one of {_STATISTICS}, got {statistic!r}")
     x = as_input(input)
@@ -254,7 +252,6 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     >>> layer_norm([[1.0, 3.0]], 2, eps=0.0).data
     array([[-1.,  1.]])
     """
-    eps = constant_number("layer_norm", "eps", eps)
     x = input if input.__class__ is Tensor else as_input(input)
     shape = _shape(normalized_shape, x, "layer_norm")
     return _layer_norm(x, weight, bias, ndim=len(shape), eps=eps)  # type: ignore[no-any-return]
@@ -282,7 +279,6 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     >>> rms_norm([[1.0, 7.0]], 2, eps=0.0).data
     array([[0.2, 1.4]])
     """
-    eps = constant_number("rms_norm", "eps", eps)
     x = as_input(input)
     shape = _shape(normalized_shape, x, "rms_norm")
     if eps is None:
@@ -314,7 +310,6 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     >>> group_norm([[1.0, 3.0, 5.0, 9.0]], 2, eps=0.0).data
     array([[-1.,  1., -1.,  1.]])
     """
-    eps = constant_number("group_norm", "eps", eps)
     x = as_input(input)
     if x.size == num_groups:
         raise ShapeError(
@@ -360,7 +355,6 @@ def instance_norm(
     array([[[-1.,  1.],
             [-1.,  1.]]])
     """
-    eps = constant_number("instance_norm", "eps", eps)
     x = as_input(input)
     if not use_input_stats:
         mean, var = _statistics("instance_norm", running_mean, running_var)

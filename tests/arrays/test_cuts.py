@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+import nn.functional as F
+from autodiff.core.op import registry
+from autodiff.facts import sample_call
+from autodiff.testing import RandomDraw
 
 NUMBERS = {
     "math.sin": lambda x: math.sin(x * 1.0) * x,
@@ -134,3 +138,51 @@ def test_a_shallow_copy_of_a_computed_tensor_is_differentiable():
     x = ad.tensor([1.0, 2.0], requires_grad=True)
     np.sum(copy.copy(x * 3)).backward()
     np.testing.assert_array_equal(x.grad, [3.0, 3.0])
+
+
+# Of an operation whose options are all discrete (an axis, a shape, a mode) there is no derivative to lose.
+NUMERIC = [
+    (name, p.name)
+    for name in sorted(ad._AT_IMPORT)
+    for p in registry[name].parameters
+    if p.name not in registry[name].inputs and isinstance(p.default, float)
+]
+
+
+@pytest.mark.parametrize(("name", "option"), NUMERIC)
+def test_an_option_that_asks_for_a_gradient_is_refused(name, option):
+    op = registry[name]
+    args, kwargs = sample_call(op, RandomDraw(np.random.default_rng(3)))
+    number = float(kwargs.get(option, next(p.default for p in op.parameters if p.name == option)))
+
+    def call(value):
+        out = op.function(*args, **{**kwargs, option: value})
+        return [part.data for part in (out if isinstance(out, tuple) else (out,))]
+
+    with pytest.raises(ad.NotDifferentiableError, match=f"argument '{option}'"):
+        ad.jvp(call, (number,), (1.0,))
+    for run in (call, ad.composed()(call), ad.plain()(call), ad.compile(call)):
+        for _ in range(3):
+            expected = run(number)
+        with pytest.raises(ad.NotDifferentiableError, match=f"argument '{option}'"):
+            run(ad.tensor(number, requires_grad=True))
+        for value in (ad.tensor(number), ad.constant(ad.tensor(number, requires_grad=True))):
+            np.testing.assert_array_equal(run(value), expected)
+        with ad.no_grad():
+            np.testing.assert_array_equal(run(ad.tensor(number, requires_grad=True)), expected)
+    lanes = ad.vmap(lambda value: op.function(*args, **{**kwargs, option: value}))(np.full(2, number))
+    np.testing.assert_allclose((lanes[0] if isinstance(lanes, tuple) else lanes)[1], expected[0], rtol=1e-12)
+
+
+def test_options_with_a_derivative_are_found():
+    assert {("layer_norm", "eps"), ("softplus", "threshold"), ("dropout", "p")} <= set(NUMERIC)
+
+
+@pytest.mark.parametrize("function", [F.dropout, F.dropout2d, F.alpha_dropout])
+def test_a_probability_that_asks_for_a_gradient_is_refused(function):
+    x = np.ones((2, 3, 4, 4))
+    with pytest.raises(ad.NotDifferentiableError, match="argument 'p'"):
+        ad.grad(lambda p: np.sum(function(x, p)))(0.3)
+    with pytest.raises(ad.NotDifferentiableError, match="argument 'dropout_p'"):
+        ad.grad(lambda p: np.sum(F.scaled_dot_product_attention(x, x, x, dropout_p=p)))(0.3)
+    assert function(x, ad.tensor(0.5)).shape == x.shape

@@ -349,18 +349,18 @@ def test_what_has_no_gradient_is_refused_where_it_asks_for_one(name, call, place
 
 
 @pytest.mark.parametrize(
-    ("name", "call"),
+    "call",
     [
-        ("layer_norm", lambda x, c: nn.functional.layer_norm(x, (3,), eps=c)),
-        ("rms_norm", lambda x, c: nn.functional.rms_norm(x, (3,), eps=c)),
-        ("group_norm", lambda x, c: nn.functional.group_norm(x[..., None], 3, eps=c)),
-        ("batch_norm", lambda x, c: nn.functional.batch_norm(x, None, None, training=True, eps=c)),
-        ("instance_norm", lambda x, c: nn.functional.instance_norm(x[None], eps=c)),
-        ("scaled_dot_product_attention", lambda x, c: nn.functional.scaled_dot_product_attention(x, x, x, scale=c)),
+        lambda x, c: nn.functional.layer_norm(x, (3,), eps=c),
+        lambda x, c: nn.functional.rms_norm(x, (3,), eps=c),
+        lambda x, c: nn.functional.group_norm(x[..., None], 3, eps=c),
+        lambda x, c: nn.functional.batch_norm(x, None, None, training=True, eps=c),
+        lambda x, c: nn.functional.instance_norm(x[None], eps=c),
+        lambda x, c: nn.functional.scaled_dot_product_attention(x, x, x, scale=c),
     ],
 )
-def test_numbers_that_ask_for_a_gradient_are_refused(name, call):
+def test_numbers_that_ask_for_a_gradient_are_refused(call):
     x = ad.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     assert call(x, 0.5).requires_grad
-    with pytest.raises(ad.NotDifferentiableError, match=f"{name} has no gradient"):
+    with pytest.raises(ad.NotDifferentiableError, match=r"argument '(eps|scale)'"):
         call(x, ad.tensor(0.5, requires_grad=True))
