@@ -105,14 +105,14 @@ __all__ = [
     "median", "meshgrid", "min", "minimum", "modf", "moveaxis", "multiply", "nan_to_num", "nancumprod", "nancumsum",
     "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum",
     "nanvar", "negative", "nextafter", "no_grad", "ones", "ones_like", "outer", "pad", "partition", "percentile",
-    "piecewise", "place", "plain", "polyadd", "polyder", "polymul", "polysub", "polyval", "positive", "power", "prod",
-    "ptp", "put", "put_along_axis", "putmask", "quantile", "r_", "rad2deg", "radians", "ravel", "real",
-    "real_if_close", "reciprocal", "registry", "remainder", "repeat", "reshape", "resize", "roll", "rollaxis", "rot90",
-    "select", "sign", "signal", "sin", "sinc", "sinh", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensor", "tensordot", "tile", "trace",
-    "transpose", "trapezoid", "tri", "tril", "triu", "unique_all", "unique_counts", "unique_inverse", "unique_values",
-    "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit",
-    "vstack", "where", "zeros", "zeros_like",
+    "piecewise", "place", "plain", "poly", "polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub",
+    "polyval", "positive", "power", "prod", "ptp", "put", "put_along_axis", "putmask", "quantile", "r_", "rad2deg",
+    "radians", "ravel", "real", "real_if_close", "reciprocal", "registry", "remainder", "repeat", "reshape", "resize",
+    "roll", "rollaxis", "roots", "rot90", "select", "sign", "signal", "sin", "sinc", "sinh", "sort", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh",
+    "tensor", "tensordot", "tile", "trace", "transpose", "trapezoid", "tri", "tril", "triu", "unique_all",
+    "unique_counts", "unique_inverse", "unique_values", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot",
+    "vecdot", "vecmat", "vjp", "vmap", "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]
 
 c_: Joiner
@@ -842,11 +842,26 @@ def piecewise(
 def place(arr: ArrayLike, mask: ArrayLike, vals: ArrayLike) -> None:
     """``numpy.place``, recorded if ``arr`` is a Tensor."""
 
+def poly(seq_of_zeros: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.poly`` in the roots, or in the matrix whose characteristic polynomial it is; its eigenvalues may be equal."""
+
 def polyadd(a1: ArrayLike, a2: ArrayLike) -> Tensor:
     """Differentiable ``numpy.polyadd``."""
 
 def polyder(p: ArrayLike, m: int = 1) -> Tensor:
     """Differentiable ``numpy.polyder``."""
+
+def polydiv(u: ArrayLike, v: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Differentiable ``numpy.polydiv``: quotient and remainder, as long as NumPy's."""
+
+def polyfit(
+    x: ArrayLike, y: ArrayLike, deg: int, rcond: ArrayLike | None = None, full: bool = False,
+    w: ArrayLike | None = None, cov: bool | str = False,
+) -> Tensor:
+    """Differentiable ``numpy.polyfit`` in points, values and weights, by :func:`numpy.linalg.lstsq`."""
+
+def polyint(p: ArrayLike, m: int = 1, k: ArrayLike | None = None) -> Tensor:
+    """Differentiable ``numpy.polyint`` in the coefficients and the constants ``k``."""
 
 def polymul(a1: ArrayLike, a2: ArrayLike) -> Tensor:
     """Differentiable ``numpy.polymul``."""
@@ -925,6 +940,9 @@ def roll(a: ArrayLike, shift: ArrayLike, axis: int | Sequence[int] | None = None
 
 def rollaxis(a: ArrayLike, axis: int, start: int = 0) -> Tensor:
     """Differentiable ``numpy.rollaxis``."""
+
+def roots(p: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.roots`` of simple roots: ``dr = -dp(r) / p'(r)``."""
 
 def rot90(m: ArrayLike, k: int = 1, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (0, 1)) -> Tensor:
     """Differentiable ``numpy.rot90``."""

@@ -35,6 +35,7 @@ from autodiff.ops import (
     fft,
     indexing,
     linalg,
+    polynomials,
     products,
     rearranging,
     reductions,
@@ -1315,7 +1316,7 @@ def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
 
 
 # These are reached through NumPy's names alone.
-_BY_NAME_ONLY = (calculus, fft, linalg, rearranging, special)
+_BY_NAME_ONLY = (calculus, fft, linalg, polynomials, rearranging, special)
 constants.register()
 ufunc_methods.register()
 core.above.tensor = Tensor

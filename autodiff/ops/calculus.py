@@ -1,6 +1,4 @@
-"""Running products, differences, order statistics, interpolation, convolution and polynomials, mostly composed of the
-primitives.
-"""
+"""Running products, differences, order statistics, interpolation and convolution, mostly composed of primitives."""
 
 from __future__ import annotations
 
@@ -716,62 +714,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return convolve(x, shaping.flip(k), mode)
 
 
-# --- polynomials and special points -----------------------------------------------------------------------------------
-
-
-@dispatch.implements(np.polyval)
-def polyval(p: Any, x: Any) -> Any:
-    """Differentiable ``numpy.polyval``, by Horner's rule, in coefficients and points."""
-    coefficients, t = _tensor(p), _tensor(x)
-    result = t * 0.0
-    for i in range(coefficients.shape[0]):
-        result = result * t + coefficients[i]
-    return result
-
-
-@dispatch.implements(np.polyadd)
-def polyadd(a1: Any, a2: Any) -> Any:
-    """Differentiable ``numpy.polyadd``."""
-    x, y = shaping.atleast_1d(_tensor(a1)), shaping.atleast_1d(_tensor(a2))
-    n = max(x.size, y.size)
-    return shaping.pad(x, (n - x.size, 0)) + shaping.pad(y, (n - y.size, 0))
-
-
-@dispatch.implements(np.polysub)
-def polysub(a1: Any, a2: Any) -> Any:
-    """Differentiable ``numpy.polysub``."""
-    return polyadd(a1, -_tensor(a2))
-
-
-@dispatch.implements(np.polymul)
-def polymul(a1: Any, a2: Any) -> Any:
-    """Differentiable ``numpy.polymul``."""
-    # A polynomial without coefficients is 0.
-    x, y = (t if t.size else np.zeros(1, t.dtype) for t in (shaping.atleast_1d(_tensor(a)) for a in (a1, a2)))
-    return convolve(x, y)
-
-
-@dispatch.implements(np.polyder)
-def polyder(p: Any, m: int = 1) -> Any:
-    """Differentiable ``numpy.polyder``."""
-    if m < 0:
-        raise ArgumentError(f"polyder: the order of a derivative is not negative, got {m}")
-    x = _tensor(p)
-    for _ in range(m):
-        x = x[:-1] * np.arange(x.size - 1, 0, -1)
-    return x
-
-
-@dispatch.implements(np.vander)
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    """Differentiable ``numpy.vander``."""
-    t = _tensor(x)
-    t = t.astype(np.promote_types(t.dtype, int))
-    if t.ndim != 1:
-        raise ShapeError(f"vander: needs a vector, got shape {t.shape}")
-    n = t.size if N is None else N
-    powers = np.arange(n) if increasing else np.arange(n)[::-1]
-    return t[:, None] ** (powers if t.dtype.kind in "iu" else powers.astype(float))
+# --- special points -----------------------------------------------------------------------------------
 
 
 sinc_ = Primitive(
@@ -801,6 +744,23 @@ def real_if_close(a: Any, tol: float = 100) -> Any:
     t = _tensor(a)
     return t.real if np.isrealobj(np.real_if_close(t._array, tol)) and t.dtype.kind == "c" else t
 
+
+def _leaving_the_reals(name: str) -> None:
+    """One of ``numpy.lib.scimath``: NumPy's function of the values' name, of complex numbers where it says so."""
+    numpys = getattr(np.lib.scimath, name)
+    inner = getattr(np, name, lambda n, x: np.log(x) / np.log(n))
+
+    def function(*values: Any) -> Any:
+        tensors = [_tensor(value) for value in values]
+        kind = np.asarray(numpys(*[t._array for t in tensors])).dtype
+        return inner(*[t.astype(kind) if kind.kind == "c" else t for t in tensors])
+
+    words = f"Differentiable ``numpy.emath.{name}``: complex where the values leave the domain of the real function."
+    dispatch.implements(numpys)(named(function, name, words))
+
+
+for _name in np.lib.scimath.__all__:
+    _leaving_the_reals(_name)
 
 ldexp_ = Primitive(
     "ldexp",

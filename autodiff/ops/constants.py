@@ -30,9 +30,6 @@ ADVICE = {
         "use np.unique_values or np.unique_all, or .data where no gradient is wanted"
     ),
     "frexp": "the mantissa jumps; use np.log2 and np.exp2",
-    "roots poly": "use np.linalg.eigvals of the companion matrix",
-    "polyfit": "use np.linalg.lstsq with np.vander",
-    "polydiv polyint": "write it with slices of the coefficients",
     "trim_zeros": "how much it cuts depends on the values; slice instead",
     "histogram2d histogramdd": "use np.bincount with weights on the cell numbers",
     "einsum_path": "it plans a contraction; call it on the arrays (.data)",
@@ -53,12 +50,9 @@ def register() -> None:
     for names, words in ADVICE.items():
         for name in names.split():
             dispatch.advice[getattr(np, name)] = words
-    for module, words in (
-        (np.lib.recfunctions, "structured arrays hold no Tensors; work on the fields"),
-        (np.lib.scimath, "the branch depends on the values; convert to complex and use the plain function"),
-    ):
-        for name in module.__all__:
-            dispatch.advice[getattr(module, name)] = words
+    for name in np.lib.recfunctions.__all__:
+        words = "structured arrays hold no Tensors; work on the fields"
+        dispatch.advice[getattr(np.lib.recfunctions, name)] = words
     dispatch.constant_functions.add(np.linalg.matrix_rank)
     for name in (*UFUNCS.split(), *FUNCTIONS.split()):
         dispatch.constant_functions.add(getattr(np, name))

@@ -23,6 +23,7 @@ from autodiff.ops.stable import (
     one_minus_square,
     over_square,
     over_square_of_distance,
+    root_slope,
     shrinking,
     sigmoid_of,
 )
@@ -171,7 +172,13 @@ def _complex(x: Any) -> bool:
 
 
 def _shrinking(x: Any) -> Any:
-    return 1 / np.sqrt(x * x + 1) if _complex(x) else shrinking(x)
+    return of(root_slope, x, 1) if _complex(x) else shrinking(x)
+
+
+def _over_circle(g: Any, x: Any) -> Any:
+    if _complex(x):
+        return quiet_product(g, of(root_slope, x, -1))
+    return quotient(g, np.sqrt(of(one_minus_square, x)))
 
 
 def _square_of_shrinking(x: Any) -> Any:
@@ -252,8 +259,8 @@ def _tanh_slope(out: Any, x: Any) -> Any:
 sin = P("sin", np.sin, lambda g, out, x: g * np.cos(x))
 cos = P("cos", np.cos, lambda g, out, x: -g * np.sin(x))
 tan = P("tan", np.tan, lambda g, out, x: g * (1 + out * out), domain=(-1.2, 1.2), edges=(np.pi / 2, -np.pi / 2))
-arcsin = P("arcsin", np.arcsin, lambda g, out, x: quotient(g, np.sqrt(of(one_minus_square, x))), domain=(-0.9, 0.9))
-arccos = P("arccos", np.arccos, lambda g, out, x: -quotient(g, np.sqrt(of(one_minus_square, x))), domain=(-0.9, 0.9))
+arcsin = P("arcsin", np.arcsin, lambda g, out, x: _over_circle(g, x), domain=(-0.9, 0.9))
+arccos = P("arccos", np.arccos, lambda g, out, x: -_over_circle(g, x), domain=(-0.9, 0.9))
 arctan = P("arctan", np.arctan, lambda g, out, x: g * _square_of_shrinking(x))
 sinh = P("sinh", np.sinh, lambda g, out, x: g * np.cosh(x))
 cosh = P("cosh", np.cosh, lambda g, out, x: g * np.sinh(x))

@@ -96,10 +96,30 @@ def logistic_density_of(x: Any) -> Any:
 
 # --- algebraic functions -------------------------------------------------------------------------------------------
 
+
+def _root_slope(x: Any, sign: int) -> Any:
+    x = np.asarray(x)
+    if sign < 0 or x.dtype.kind != "c":
+        root = np.sqrt(-(x - 1)) * np.sqrt(-(-x - 1)) if sign < 0 else np.hypot(1, x)
+    else:  # the root above, of i x
+        turned = np.empty_like(x)
+        turned.real, turned.imag = -x.imag, x.real
+        root = np.sqrt(-(turned - 1)) * np.sqrt(-(-turned - 1))
+    return quotient(np.ones_like(x), root)
+
+
+# 1 / sqrt(1 + sign x^2), for complex numbers: a difference from 1 that is negated twice keeps the sign of a zero, which
+# says on which side of its cut an inverse function is.
+root_slope = _pointwise(
+    "root_slope",
+    _root_slope,
+    lambda g, out, x, sign: -g * (sign * x * out) * out * out,
+    sample=lambda draw: ((draw.array(draw.shape(), -0.9, 0.9), draw.choice((-1, 1))), {}),
+)
 # 1 / sqrt(x^2 - 1): two roots with rules of their own would let the zero of one meet the pole of the other.
 arccosh_slope = _pointwise(
     "arccosh_slope",
-    lambda x: quotient(np.ones_like(x), np.sqrt(x - 1) * np.sqrt(x + 1)),
+    lambda x: quotient(np.ones_like(x), np.sqrt(x - 1) * np.sqrt(-(-x - 1))),
     lambda g, out, x: -g * (settled(x) * out) * out * out,
     domain=(1.2, 4.0),
 )

@@ -105,10 +105,11 @@ BLOCKS: dict[str, str] = {
     "i0e_derivative": "diff(exp(-x)*besseli(0, x), x, n)", "i1e_derivative": "diff(exp(-x)*besseli(1, x), x, n)",
     "polygamma_rise": "polygamma(n, x + y) - polygamma(n, x)", "log_of_ratio": "log(x/y)", "lack_of_ratio": "1 - x/y",
     "erfinv_slope": "sqrt(pi)/2*exp(erfinv(x)**2)", "erfcinv_slope": "-sqrt(pi)/2*exp(erfinv(1 - x)**2)",
+    "root_slope": "1/sqrt(1 + n*x**2)",
     "gamma_power": "y**x*exp(-y - z)", "ndtri_slope": "sqrt(2*pi)*exp(erfinv(2*x - 1)**2)",
 }  # fmt: skip
 #: Those of which n is a rate.
-RATES = ("gaussian", "gaussian_slope")
+RATES = ("gaussian", "gaussian_slope", "root_slope")
 
 #: Digits that evaluating a derivative takes: differences of numbers of which one is the other times the largest float.
 _DIGITS = {"exponent": 450, "normal": 450, "positive normal": 60, "bessel": 40, "below 20": 450, "positive bessel": 60,
@@ -336,7 +337,7 @@ def _radial_of_symbols(x: Any, y: Any, terms: Any, m: int) -> Any:
 def attributes_of(name: str) -> tuple[tuple[Any, ...], ...]:
     """The attributes with which a definition is tried, each a tuple: of n, if there is an n in it."""
     if name in RATES:
-        return (0.5,), (1.0,), (-1.0,)
+        return ((1,), (-1,)) if name == "root_slope" else ((0.5,), (1.0,), (-1.0,))
     if name == "radial":
         return (((1.0, 1, 0),), 1), (((1.0, 0, 2), (-2.0, 2, 0)), 2)
     return ((0,), (1,), (2,)) if name in BLOCKS and re.search(r"\bn\b", BLOCKS[name]) else ((),)

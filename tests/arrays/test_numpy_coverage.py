@@ -43,8 +43,8 @@ def test_every_overridable_callable_is_classed(kind):
 def test_refusals_advise():
     x = ad.tensor([1.0, 2.0], requires_grad=True)
     for call in (
-        lambda: np.unique(x), lambda: np.frexp(x), lambda: np.copyto(np.zeros(2), x), lambda: np.polyfit([0.0, 1.0], x, 1),
-        lambda: np.add.at(np.zeros(2), [0], x[0]), lambda: np.add(x, 1.0, where=[True, False]), lambda: np.lib.scimath.sqrt(x),
+        lambda: np.unique(x), lambda: np.frexp(x), lambda: np.copyto(np.zeros(2), x),
+        lambda: np.add.at(np.zeros(2), [0], x[0]), lambda: np.add(x, 1.0, where=[True, False]),
     ):  # fmt: skip
         with pytest.raises(NotDifferentiableError, match=r"use|slice|make|write|branch"):
             call()
@@ -116,6 +116,23 @@ CASES = {
     "edges of a range": (lambda x, y: np.histogram_bin_edges([0.3, 0.5], 3, (x, y)), [np.array(0.1), np.array(0.9)]),
     "edges of one value": (lambda x: np.histogram_bin_edges(x, 3), [np.array([0.7])]), "histogram's edges": (lambda x: np.histogram(x, 3)[1], [v]),
     "histogram density": (lambda x, w: np.histogram(x, 3, density=True, weights=w)[0], [v, v**2 + 0.5]),
+}  # fmt: skip
+U, W = np.array([-0.1, 0.2, 0.35, 0.6, 1.1]), np.array([0.8, 1.2, 0.7, 1.5, 1.0])
+CASES |= {
+    "roots": (lambda x: two_parts(np.roots(x)), [np.array([2.0, -3.0, 0.5, 1.2])]), "roots, real": (lambda x: np.real(np.roots(x)), [np.array([1.0, -6.0, 11.0, -6.0])]),
+    "roots at 0": (lambda x: np.real(np.roots(x)), [np.array([1.0, -3.0, 2.0, 0.0])]), "poly": (np.poly, [v]), "poly of equal ones": (np.poly, [np.ones(3)]),
+    "poly of a matrix": (lambda x: np.real(np.poly(x)), [A]),
+    "poly of the unit matrix": (lambda x: np.real(np.poly(x)), [np.eye(3)]), "roots, then poly": (lambda x: np.real(np.poly(np.roots(x))), [v]),
+    "polydiv": (np.polydiv, [v, v[:2].copy()]), "polydiv by a number": (np.polydiv, [v, v[:1].copy()]), "polydiv by a longer": (np.polydiv, [v[:2].copy(), v]),
+    "polyint": (np.polyint, [v]), "polyint twice": (lambda x, k: np.polyint(x, 2, k), [v, v[:2].copy()]), "polyint of one constant": (lambda x, k: np.polyint(x, 3, k), [v, v[:1].copy()]),
+    "polyfit": (lambda x, y, w: np.polyfit(x, y, 2, w=w), [U, v, W]), "polyfit of columns": (lambda x, y: np.polyfit(x, y, 1), [U, np.outer(v, [1.0, -2.0]) + np.outer(W, [0.3, 0.7])]),
+    "polyfit cov": (lambda x, y, w: np.polyfit(x, y, 1, w=w, cov=True), [U, v, W]), "polyfit unscaled": (lambda x, y: np.polyfit(x, y, 1, cov="unscaled"), [U, v]),
+    "polyfit full": (lambda x, y: np.polyfit(x, y, 1, full=True)[0] * np.polyfit(x, y, 1, full=True)[1], [U, v]),
+    "emath logn": (lambda n, x: two_parts(np.emath.logn(n, x)), [W + 0.4, v]), "emath power": (lambda x, y: two_parts(np.emath.power(x, y)), [v, W]),
+}  # fmt: skip
+CASES |= {
+    f"emath {name} {at}": (lambda x, name=name: two_parts(getattr(np.emath, name)(x)), [np.array(at)])
+    for name in ("sqrt", "log", "log2", "log10", "arccos", "arcsin", "arctanh") for at in ([-2.5, 0.5, 1.5], [0.3, 0.6])
 }  # fmt: skip
 CASES |= {
     f"matrix norm {o}": (lambda x, o=o: np.linalg.norm(x, o, axis=(0, 1)), [A])
@@ -303,3 +320,19 @@ def test_what_numpy_takes_with_no_element_along_an_axis_is_differentiated(name):
                     ad.jvp(function, tuple(small), tuple(map(np.ones_like, small)))
             except NotDifferentiableError:
                 continue
+
+
+def test_roots_that_are_equal_are_refused_where_they_are_differentiated():
+    for p in (np.poly([1.0, 2.0, 2.0, 3.0]), np.array([1.0, -2.0, 1.0]), np.array([1.0, 3.0, 0.0, 0.0])):
+        for jacobian in (ad.jacrev, ad.jacfwd):
+            with pytest.raises(NotDifferentiableError, match="two roots are equal"):
+                jacobian(np.roots)(p)
+    found = ad.grad(lambda p: np.roots(p)[0])(np.array([1.0, 3.0, 0.0, 0.0]))  # that at -3 is simple
+    np.testing.assert_allclose(found, [3.0, -1.0, 1 / 3, -1 / 9])
+
+
+def test_a_fit_that_is_not_determined_warns_as_numpys():
+    with pytest.warns(np.exceptions.RankWarning):
+        np.polyfit(ad.tensor(np.ones(3)), np.arange(3.0), 1)
+    with pytest.raises(ad.ArgumentError, match="too few"):
+        np.polyfit(ad.tensor(np.arange(2.0)), np.arange(2.0), 1, cov=True)

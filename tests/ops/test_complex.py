@@ -173,3 +173,19 @@ def test_phases_are_refused():
     for f in (lambda a: np.real(np.linalg.eigh(hermitian(a))[1]).sum(), lambda a: np.imag(np.linalg.svd(a)[0]).sum()):
         with pytest.raises(NotDifferentiableError, match="phase"):
             ad.grad(f)(RE + 1j * IM)
+
+
+@pytest.mark.parametrize("real", [1.5, -1.5, 40.0, 0.5])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("f", [np.arcsin, np.arccos, np.arctanh, np.arccosh, np.arcsinh, np.sqrt, np.log, np.log1p])
+def test_on_a_cut_the_derivative_is_that_of_the_side_which_the_sign_of_zero_names(f, real, zero):
+    z = complex(zero, real) if f is np.arcsinh else complex(real, zero)
+    turn = 1j if f is np.arcsinh else 1.0
+
+    def along(h):
+        return f(complex(zero, real + h) if f is np.arcsinh else complex(real + h, zero))
+
+    first, second = ad.grad(f, holomorphic=True), ad.grad(ad.grad(f, holomorphic=True), holomorphic=True)
+    np.testing.assert_allclose(first(z), (along(1e-5) - along(-1e-5)) / (2e-5 * turn), rtol=1e-8)
+    np.testing.assert_allclose(ad.jvp(f, (z,), (1 + 0j,))[1], first(z), rtol=1e-14)
+    np.testing.assert_allclose(second(z), (along(1e-3) - 2 * f(z) + along(-1e-3)) / (1e-3 * turn) ** 2, rtol=1e-4)
