@@ -72,11 +72,18 @@ def per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
     return [value] * groups
 
 
-def _need_momentum(name: str, optimizer: Any) -> None:
+def _momentum_range(name: str, optimizer: Any, low: Any, high: Any, begin: bool) -> tuple[list[Any], list[Any]]:
+    """The lowest and the highest momentum of every group; at the beginning the groups hold them and start high."""
     check(
         not {"betas", "momentum"}.isdisjoint(optimizer.param_groups[0]),
         f"{name}: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
     )
+    lows, highs = (per_group(f"{name} {w}_momentum", optimizer, v) for w, v in (("base", low), ("max", high)))
+    if begin:
+        for group, least, most in zip(optimizer.param_groups, lows, highs, strict=True):
+            _set_momentum(group, most)
+            group["max_momentum"], group["base_momentum"] = most, least
+    return lows, highs
 
 
 def _set_momentum(group: dict[str, Any], value: float) -> None:
@@ -171,6 +178,10 @@ class Schedule:
         self._step_count += 1
         self.last_epoch += 1
         self._set(self.get_lr())
+
+    def _undo(self) -> None:
+        """Take the count of a step back (used by :class:`SequentialLR`)."""
+        self.last_epoch -= 1
 
     def _restart(self) -> None:
         """Set the rates of the beginning, whatever the present ones are (used by :class:`SequentialLR`)."""
@@ -450,7 +461,8 @@ class LinearLR(_Chainable):
             return self._rates()
         rise = self.end_factor - self.start_factor
         quotient = 1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise)
-        return [rate * quotient for rate in self._rates()]
+        # On the way to 0 the last step may round to just below it, which no optimiser takes.
+        return [max(rate * quotient, 0.0) for rate in self._rates()]
 
 
 class CosineAnnealingLR(Schedule):
@@ -595,10 +607,12 @@ class CyclicLR(Schedule):
         self._scale = scale_fn
         self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
         self.cycle_momentum = cycle_momentum
-        self.base_momentums = per_group("CyclicLR base_momentum", optimizer, base_momentum)
-        self.max_momentums = per_group("CyclicLR max_momentum", optimizer, max_momentum)
+        self.base_momentums: list[float] = []
+        self.max_momentums: list[float] = []
         if cycle_momentum:
-            _need_momentum("CyclicLR", optimizer)
+            self.base_momentums, self.max_momentums = _momentum_range(
+                "CyclicLR", optimizer, base_momentum, max_momentum, last_epoch == -1
+            )
         super().__init__(optimizer, last_epoch)
         self.base_lrs = lows
 
@@ -618,8 +632,7 @@ class CyclicLR(Schedule):
                 self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True
             ):
                 _set_momentum(group, high - (high - low) * part * height)
-        lows = [group["initial_lr"] for group in self.optimizer.param_groups] if self._is_initial else self.base_lrs
-        return [low + (high - low) * part * height for low, high in zip(lows, self.max_lrs, strict=True)]
+        return [low + (high - low) * part * height for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
 
 
 class OneCycleLR(Schedule):
@@ -699,15 +712,7 @@ class OneCycleLR(Schedule):
                 group["max_lr"] = top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         if cycle_momentum:
-            _need_momentum("OneCycleLR", optimizer)
-            highs, lows = (
-                per_group("max_momentum", optimizer, max_momentum),
-                per_group("base_momentum", optimizer, base_momentum),
-            )
-            if last_epoch == -1:
-                for group, high, low in zip(optimizer.param_groups, highs, lows, strict=True):
-                    _set_momentum(group, high)
-                    group["max_momentum"], group["base_momentum"] = high, low
+            _momentum_range("OneCycleLR", optimizer, base_momentum, max_momentum, last_epoch == -1)
         super().__init__(optimizer, last_epoch)
 
     def _between(self, start: float, end: float, part: float) -> float:
@@ -753,6 +758,10 @@ class _Several(Schedule):
             )
             check(schedule.optimizer is self.optimizer, f"{self._name}: number {i} belongs to another optimizer")
         self._schedulers = schedulers
+
+    def _undo(self) -> None:
+        for schedule in self._schedulers:
+            schedule._undo()
 
     def state_dict(self) -> dict[str, object]:
         """Its own state and that of its schedules."""
@@ -800,10 +809,12 @@ class SequentialLR(_Several):
     ) -> None:
         self._attach(optimizer)
         self._hold(schedulers, optimizer)
-        check(
-            not any(isinstance(schedule, ChainedScheduler) for schedule in schedulers),
-            "SequentialLR: a ChainedScheduler does not begin anew; chain sequences instead",
-        )
+        for i, schedule in enumerate(schedulers[1:], 1):
+            check(
+                not isinstance(schedule, _Several),
+                f"SequentialLR: number {i} is a {type(schedule).__name__}, which cannot begin anew in the middle of a"
+                " run; only the first may be made of others",
+            )
         check(
             len(milestones) == len(schedulers) - 1,
             f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones, got {len(milestones)}",
@@ -817,13 +828,6 @@ class SequentialLR(_Several):
         first = schedulers[bisect_right(self._milestones, 0)]
         first._initial_step()
         self._last_lr = first.get_last_lr()
-
-    def _undo(self) -> None:
-        for schedule in self._schedulers:
-            if isinstance(schedule, SequentialLR):
-                schedule._undo()
-            else:
-                schedule.last_epoch -= 1
 
     def step(self) -> None:
         """Count one step and let the schedule whose turn it is set the rates."""

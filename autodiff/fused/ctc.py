@@ -128,7 +128,7 @@ def ctc_loss_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     - Every alignment through it has the factor p_t(class of s), so ``d log P / d log p_t(c) = sum_{s of class c}
       gamma_t(s)`` and ``dlog_probs = -g sum gamma``: (T, N, C).
 
-    It is 0 for frames beyond an example's length, and NaN for all of an example whose loss is infinite.
+    It is 0 for frames beyond an example's length, and NaN for the others of an example whose loss is infinite.
     """
     classes, skip, ends, emitted, alpha, inputs, total, zero_infinity, shape = residuals
     n = len(classes)
@@ -149,7 +149,7 @@ def ctc_loss_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
         passed = (t < inputs)[:, None] & (alpha[t] != bottom) & (beta != bottom)
         np.exp(alpha[t] + beta - level, out=gamma[t], where=passed)
     gamma *= -g[:, None]
-    gamma[:, infinite] = 0 if zero_infinity else np.nan
+    gamma[infinite & (np.arange(len(alpha))[:, None] < inputs)] = 0 if zero_infinity else np.nan
     dlog_probs = np.zeros(shape, alpha.dtype)
     rows = np.arange(n)
     for state in range(classes.shape[1]):

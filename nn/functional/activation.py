@@ -116,7 +116,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
         raise ShapeError(
             f"prelu: weight of shape {w.shape} for input of shape {x.shape}; it needs (1,) or ({channels},)"
         )
-    slope = w.reshape(-1, *(1,) * (x.ndim - 2)) if w.size > 1 else w.reshape((1,) * x.ndim)
+    slope = w.reshape((1,) * x.ndim) if w.size == 1 else w.reshape(-1, *(1,) * (x.ndim - 2))
     return np.where(x > 0, x, x * slope)  # type: ignore[return-value]
 
 

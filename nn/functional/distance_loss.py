@@ -132,31 +132,18 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     ----------
     x1, x2 : array_like or Tensor, (..., D), that broadcast
     p : float
-        Positive, or infinite.
+        As in ``numpy.linalg.vector_norm``: 0 counts the differences, infinity takes the largest.
     eps : float
         Keeps the root's derivative finite at equality.
     keepdim : bool
-
-    Raises
-    ------
-    ArgumentError
-        If ``p`` is not positive.
 
     Examples
     --------
     >>> round(pairwise_distance([3.0, 0.0], [0.0, 4.0]).item(), 4)
     5.0
     """
-    if not p > 0:
-        raise ArgumentError(f"pairwise_distance: p must be positive, got {p}")
     d = as_tensor(x1) - as_tensor(x2) + eps
-    if p == 2:
-        return np.linalg.norm(d, axis=-1, keepdims=keepdim)  # type: ignore[no-any-return]
-    a = np.abs(d)
-    if p == np.inf:
-        return np.max(a, axis=-1, keepdims=keepdim)  # type: ignore[no-any-return]
-    total = np.sum(a if p == 1 else a**p, axis=-1, keepdims=keepdim)
-    return total if p == 1 else total ** (1 / p)  # type: ignore[no-any-return]
+    return np.linalg.vector_norm(d, axis=-1, ord=p, keepdims=keepdim)  # type: ignore[no-any-return]
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -169,6 +156,11 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     eps : float
         Smallest length.
 
+    Raises
+    ------
+    ArgumentError
+        If there is no such axis, or ``eps`` is negative.
+
     Examples
     --------
     >>> cosine_similarity([[3.0, 4.0]], [[4.0, 3.0]]).data
@@ -176,6 +168,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     """
     x, y = np.broadcast_arrays(as_tensor(x1), as_tensor(x2))
     real_numbers("cosine_similarity", x, y)
+    if not -x.ndim <= dim < x.ndim or not eps >= 0:
+        raise ArgumentError(f"cosine_similarity: dim={dim} and eps={eps} for inputs of shape {x.shape}")
     lengths = [np.maximum(np.linalg.norm(t, axis=dim, keepdims=True), eps) for t in (x, y)]
     return np.sum((x / lengths[0]) * (y / lengths[1]), axis=dim)  # type: ignore[no-any-return]
 

@@ -197,8 +197,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         none = t == 0
         losses = np.where(none, 0.0, t * np.log(np.where(none, 1.0, t))) - t * x
     if reduction == "batchmean":
-        total = losses.sum()
-        return total / x.shape[0] if x.ndim and x.shape[0] else total  # type: ignore[no-any-return]
+        return reduced(losses, "mean", "kl_div", x.shape[0] if x.ndim else 1)
     return reduced(losses, reduction, "kl_div")
 
 
@@ -232,7 +231,7 @@ def gaussian_nll_loss(
     """
     x, t = alike("gaussian_nll_loss", input, target, real=True)
     real_numbers("gaussian_nll_loss", var)
-    v = as_tensor(var)
+    v = as_tensor(np.asarray(var, x.dtype) if isinstance(var, (int, float)) else var, x)
     if not isinstance(var, (int, float)) and v.shape != x.shape:
         if v.shape == x.shape[:-1]:
             v = v[..., None]

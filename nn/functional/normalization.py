@@ -113,6 +113,9 @@ def batch_norm(
            [ 1.]])
     """
     x = input if input.__class__ is Tensor else as_input(input)
+    if training and not x.size and x.ndim > 1:
+        # A batch of nothing has no statistics: it leaves the running ones as they are.
+        running_mean, running_var, training = np.zeros(x.shape[1], x.dtype), np.ones(x.shape[1], x.dtype), False
     if not training:
         mean, var = _statistics("batch_norm", running_mean, running_var)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]

@@ -177,6 +177,9 @@ def _norm(name: str, axes: int, input: Any, p: float, kernel_size: Any, stride: 
     if not p > 0:
         raise ArgumentError(f"{name}: norm_type must be positive, got {p}")
     x = as_real(name, input)
+    if p == math.inf:
+        options = {"kernel_size": kernel_size, "stride": stride, "ceil_mode": ceil_mode}
+        return _max(name, axes, False, np.abs(x), False, options)  # type: ignore[no-any-return]
     options = {"kernel_size": kernel_size, "stride": stride, "padding": 0, "ceil_mode": ceil_mode}
     count = math.prod(per_axis(name, "kernel_size", kernel_size, axes, 1))
     sums = _mean(name, axes, fused.avg_pool, x**p, {**options, "count_include_pad": True}) * count
@@ -197,7 +200,7 @@ def _norm_over(axes: int) -> Any:
         ----------
         input : (N, C, <L>) or (C, <L>)
         norm_type : float
-            p. Powers are of x, not of its absolute value, as in PyTorch.
+            p. Powers are of x, not of its absolute value, as in PyTorch; infinity takes the largest absolute value.
         kernel_size : int or one per axis
         stride : int or one per axis, or None for ``kernel_size``
         ceil_mode : bool

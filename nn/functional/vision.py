@@ -175,7 +175,7 @@ def interpolate(
         sizes = tuple(floor(length * factor) for length, factor in zip(lengths, factors, strict=True))
         scales = [1 / factor for factor in factors]
         if recompute_scale_factor:
-            scales = [length / n for length, n in zip(lengths, sizes, strict=True)]
+            scales = [length / n if n else 0.0 for length, n in zip(lengths, sizes, strict=True)]
     if min(sizes) < 1:
         raise ArgumentError(f"interpolate: the output would have lengths {sizes}")
     if mode == "area":

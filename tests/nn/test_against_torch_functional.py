@@ -393,7 +393,7 @@ def cosine_similarity(draw):
 @row()
 def pairwise_distance(draw):
     shape = draw.choice(((3,), (2, 3), (2, 2, 2)))
-    p = draw.choice((2.0, 1.0, 3.0, np.inf))
+    p = draw.choice((2.0, 1.0, 3.0, np.inf, 0.5, -1.0))
     return (draw.array(shape, distinct=True), draw.array(shape, distinct=True) - 5.0), {
         "p": p,
         "keepdim": draw.boolean(),
@@ -545,7 +545,10 @@ def windows_without_overlap(axes):
 def norms(axes):
     def sample(draw):
         x = draw.array((2, 2, *(draw.integer(2, 4) for _ in range(axes))), low=0.2, high=2.0)
-        return (x, draw.choice((2.0, 3.0, 1.0)), 2), {"stride": draw.choice((None, 1)), "ceil_mode": draw.boolean()}
+        return (x, draw.choice((2.0, 3.0, 1.0, np.inf)), 2), {
+            "stride": draw.choice((None, 1)),
+            "ceil_mode": draw.boolean(),
+        }
 
     sample.__name__ = f"lp_pool{axes}d"
     return sample
@@ -677,3 +680,43 @@ def test_a_dtype_is_that_of_the_sums_and_the_gradient_comes_back_in_the_inputs(n
     np.testing.assert_array_equal(out.data, getattr(F, name)(x.data.astype(float), 1).data)
     out.backward(np.array([[1.0, 0.0, 0.0]]))
     assert x.grad.dtype == np.float32
+
+
+ONES = np.ones((2, 3), np.float32)
+# name -> (function, arrays with a gradient, the others)
+CORNERS = {
+    "a divergence of nothing": ("kl_div", [np.ones((0, 3))], {"target": np.ones((0, 3)), "reduction": "batchmean"}),
+    "a variance that is a number": ("gaussian_nll_loss", [ONES, 3 * ONES], {"var": 0.5}),
+    "slopes of no channels": ("prelu", [np.ones((2, 0)), np.ones(0)], {}),
+    "a training batch of nothing": (
+        "batch_norm",
+        [np.ones((0, 2, 3)), np.ones(2)],
+        {"running_mean": np.ones(2), "running_var": np.full(2, 3.0), "training": True},
+    ),
+    "an impossible label sequence": ("ctc_loss", [np.random.default_rng(0).normal(size=(3, 2, 3))], {}),
+}
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="the independent truth here is PyTorch")
+@pytest.mark.parametrize("case", CORNERS)
+def test_corners_agree_with_pytorch(case):
+    import torch
+
+    name, free, options = CORNERS[case]
+    seen = []
+    for lib, tensor in ((F, ad.tensor), (torch.nn.functional, torch.tensor)):
+        leaves = [tensor(a, requires_grad=True) for a in free]
+        given = {key: tensor(a.copy()) if isinstance(a, np.ndarray) else a for key, a in options.items()}
+        if name == "ctc_loss":
+            lengths = [tensor(np.array(a)) for a in ([[1], [2]], [2, 0], [1, 1])]
+            out = lib.ctc_loss(lib.log_softmax(leaves[0], -1), *lengths, reduction="none")
+        elif name == "batch_norm":
+            out = lib.batch_norm(leaves[0], weight=leaves[1], **given)
+        else:
+            out = getattr(lib, name)(*leaves, **given)
+        out.sum().backward()
+        seen.append([np.asarray(a.detach()) for a in (out, *given.values()) if hasattr(a, "detach")])
+        seen[-1] += [np.asarray(leaf.grad) for leaf in leaves]
+    for ours, theirs in zip(*seen, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -122,24 +122,28 @@ PARTS: dict[str, Callable[[Any, Any], Any]] = {
     "cosine-restarts": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 2),
     "lambda": lambda lib, o: lib.LambdaLR(o, lambda step: 1 / (1 + step)),
     "cyclic": lambda lib, o: lib.CyclicLR(o, 0.01, 0.1, 2),
+    "one-cycle": lambda lib, o: lib.OneCycleLR(o, 0.3, total_steps=9, base_momentum=0.6),
 }
+FIRST = {**PARTS, "chained": MAKERS["chained"]}
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of")  # PyTorch's, of a chain that begins anew
 @pytest.mark.parametrize("second", PARTS)
 def test_every_schedule_after_every_other_is_pytorchs_to_the_last_bit(second: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
-    for first in PARTS:
+    for first in FIRST:
         rates: list[list[float]] = []
         for lib, weights in ((optim, autodiff.Tensor(np.ones(1), requires_grad=True)), (torch.optim, None)):
             held = torch.nn.Parameter(torch.ones(1)) if weights is None else weights
             optimizer = lib.SGD([held], lr=0.137, momentum=0.9)
-            parts = [PARTS[name](lib.lr_scheduler, optimizer) for name in (first, second)]
+            parts = [FIRST[name](lib.lr_scheduler, optimizer) for name in (first, second)]
             schedule = lib.lr_scheduler.SequentialLR(optimizer, parts, [3])
-            rates.append([optimizer.param_groups[0]["lr"]])
+            (group,) = optimizer.param_groups
+            rates.append([group["lr"], group["momentum"]])
             for _ in range(8):
                 optimizer.step()
                 schedule.step()
-                rates[-1].append(optimizer.param_groups[0]["lr"])
+                rates[-1] += [group["lr"], group["momentum"]]
         assert rates[0] == rates[1], (first, second)
 
 
@@ -206,6 +210,23 @@ def test_plateau_resumes_through_json() -> None:
 def test_refuses_another_schedules_state() -> None:
     with pytest.raises(ArgumentError, match=r"StepLR: not its state: unknown \['T_max'"):
         optim.StepLR(ours(), 3).load_state_dict(optim.CosineAnnealingLR(ours(), 3).state_dict())
+
+
+@pytest.mark.parametrize("kind", ["ChainedScheduler", "SequentialLR"])
+def test_only_the_first_of_a_sequence_may_be_made_of_others(kind: str) -> None:
+    optimizer = ours()
+    parts = [optim.StepLR(optimizer, 3)]
+    several = optim.ChainedScheduler(parts) if kind == "ChainedScheduler" else optim.SequentialLR(optimizer, parts, [])
+    with pytest.raises(ArgumentError, match=f"number 1 is a {kind}, which cannot begin anew"):
+        optim.SequentialLR(optimizer, [optim.StepLR(optimizer, 2), several], [4])
+
+
+def test_a_rate_that_falls_to_nothing_is_never_negative() -> None:
+    optimizer = ours()
+    schedule = optim.LinearLR(optimizer, 0.1, 0.0)
+    walk(optimizer, schedule, range(7), pull)
+    assert schedule.get_last_lr() == [0.0, 0.0]  # PyTorch's are -4e-19 and -1e-19
+    optimizer.load_state_dict(optimizer.state_dict())
 
 
 def test_two_schedules_combine() -> None:
