@@ -108,7 +108,8 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = N
     keep = keep.reshape([-1 if i == place else 1 for i in range(half.ndim)])
     half = np.where(keep, real.function(half), half)
     tail = conjugate.function(half[(*lead, slice((length - 1) // 2, 0, -1))])
-    return real.function(ifft_.function(shaping.concatenate([half, tail], axis=place), None, place, norm))
+    whole = ifft_.function(shaping.concatenate([half, tail], axis=place), None, place, norm)
+    return real.function(whole).copy()  # lest it be a view of the complex result, which nobody may write into
 
 
 _OPPOSITE = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
