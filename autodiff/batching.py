@@ -261,10 +261,22 @@ def count(value: Any) -> int | None:
 def _loop(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     n = count([args, kwargs])
     assert n is not None
-    results = [function(*each(tuple(args), i), **each(kwargs, i)) for i in range(max(n, 1))]
+    args, kwargs = _every(np.ndarray, _guarded, [tuple(args), kwargs])
+    try:
+        results = [function(*each(args, i), **each(kwargs, i)) for i in range(max(n, 1))]
+    except ValueError as error:
+        if "read-only" in str(error) or "WRITEBACKIFCOPY" in str(error):  # it writes into an array that all share
+            raise Unbatchable from error
+        raise
     if isinstance(results[0], (list, tuple)):
         return _rebuilt(results[0], [_stacked(parts, n) for parts in zip(*results, strict=True)])
     return _stacked(results, n)
+
+
+def _guarded(array: Any) -> Any:
+    array = array.view()
+    array.flags.writeable = False
+    return array
 
 
 def _stacked(parts: Sequence[Any], n: int) -> Batched:

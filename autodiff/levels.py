@@ -37,6 +37,7 @@ from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import ORDINARY, current_state, state_as
 from autodiff.core.op import Operation, hold, hold_argument, lacking, pick, wrap
 from autodiff.core.op import apply as record
+from autodiff.views import follow
 
 
 class Level:
@@ -331,7 +332,7 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
     if out.__class__ is tuple:
         return tuple(_dual(o, t, level) for o, t in zip(out, moved, strict=True))
     result = _dual(out, moved, level)
-    _note_view(op, inputs, attrs, arrays, result)
+    _note_view(op, inputs, attrs, arrays, lower, out, result)
     return result
 
 
@@ -339,9 +340,19 @@ def _dual(out: Any, tangent: Any, level: Level) -> Any:
     return out if tangent is None else wrap(out._data, Dual(level, out, tangent))
 
 
-def _note_view(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
+def _note_view(
+    op: Any,
+    inputs: Sequence[Any],
+    attrs: dict[str, Any],
+    arrays: Sequence[Any],
+    lower: list[Any],
+    out: Any,
+    result: Any,
+) -> None:
     data = result._data
-    if data.__class__ is np.ndarray and (data.base is not None or data is arrays[0]):
+    if data.__class__ is Lanes:
+        follow(op, inputs, attrs, lower, out, result)
+    elif data.__class__ is np.ndarray and (data.base is not None or data is arrays[0]):
         core.above.view(op, inputs, attrs, arrays, result)
 
 
@@ -554,7 +565,7 @@ def _on_tape(
     tape.append(entry)
     if out.__class__ is not tuple:
         result = wrap(out._data, Taped(level, out, entry))
-        _note_view(op, inputs, attrs, arrays, result)
+        _note_view(op, inputs, attrs, arrays, lower, out, result)
         return result
     results = []
     for i, o in enumerate(outs):
@@ -570,9 +581,9 @@ def _on_tape(
 def _kept(value: Any) -> Any:
     """A value as a tape keeps it: writes into the tensor, and into what was handed out of it, do not reach it."""
     node = getattr(value, "_node", value)
-    if node is value or value._data.__class__ is Lanes:
+    if node is value:
         return value
-    if not time.lent or not core.above.lent([value]):
+    if value._data.__class__ is Lanes or not time.lent or not core.above.lent([value]):
         return wrap(value._data, node)
     if isinstance(node, Box):
         gc.collect()  # what only garbage holds, a program cannot reach

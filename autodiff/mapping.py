@@ -24,12 +24,13 @@ from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.forward import bare_of
 from autodiff.core.modes import transform_depth
-from autodiff.core.op import above, hold_argument, wrap
+from autodiff.core.op import above, wrap
 from autodiff.core.op import apply as record
 from autodiff.core.pytree import flatten
 from autodiff.ops import indexing, shaping
 from autodiff.tensor import Tensor
 from autodiff.transforms import _Call
+from autodiff.views import follow
 
 if TYPE_CHECKING:
     from autodiff.results import Axes, Mapped
@@ -79,21 +80,25 @@ def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dic
         ]
         return op.composed(*tensors, **attrs)
     given = _Lanes(level.lanes, lower, [levels.level_of(x) is level for x in inputs])
-    out = _applied(op, given, attrs, level)
+    out, seen = _applied(op, given, attrs, level)
     if isinstance(out, tuple):
         return tuple(levels.laned(o, level) for o in out)
-    return levels.laned(out, level)
+    result = levels.laned(out, level)
+    follow(op, inputs, attrs, lower, seen, result)
+    return result
 
 
-def _applied(op: Any, given: _Lanes, attrs: dict[str, Any], level: Any) -> Any:
-    if op.pointwise or op.tangents == "pointwise":
-        return _aligned_all(op, given, attrs)
-    rule = _RULES.get(op.name)
+def _applied(op: Any, given: _Lanes, attrs: dict[str, Any], level: Any) -> tuple[Any, Any]:
+    """The results of all lanes, and what tells whether they are views: these, or that of one lane."""
+    rule = _aligned_all if op.pointwise or op.tangents == "pointwise" else _RULES.get(op.name)
     if rule is not None:
         try:
-            return rule(op, given, attrs)
+            out = rule(op, given, attrs)
         except Unbatchable:
-            pass
+            if rule is _aligned_all:
+                raise
+        else:
+            return out, out
     level.looped[op.name] = None
     rows = [
         record(
@@ -106,8 +111,8 @@ def _applied(op: Any, given: _Lanes, attrs: dict[str, Any], level: Any) -> Any:
     if not rows:
         raise Unbatchable
     if isinstance(rows[0], tuple):
-        return tuple(shaping.stack(column) for column in zip(*rows, strict=True))
-    return shaping.stack(rows)
+        return tuple(shaping.stack(column) for column in zip(*rows, strict=True)), None
+    return shaping.stack(rows), rows[0]
 
 
 def _each_lane(function: Callable[..., Any], values: Sequence[Any], pointwise: bool = False) -> Any:
@@ -389,7 +394,7 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Map
                 moved.append(leaf)
                 continue
             # A copy of a plain array: what is recorded with it is a Tensor, and the program may write into its own.
-            value: Any = leaf if isinstance(leaf, Tensor) else hold_argument(as_array(leaf))
+            value: Any = leaf if isinstance(leaf, Tensor) else as_array(leaf, copy=True)
             try:
                 place = normalize_axis_index(axis, value.ndim)
             except np.exceptions.AxisError as error:
@@ -409,7 +414,9 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Map
         try:
             outs, rebuild_out, with_lanes = _at_once(f, moved, axes, rebuild, level)
             looped[:] = level.looped
-        except Unbatchable:
+        except (Unbatchable, ValueError) as error:
+            if not isinstance(error, Unbatchable) and not isinstance(error.__cause__, Unbatchable):  # NumPy's own, of a
+                raise  # number that it could not read
             looped[:] = ["the whole function"]
             if not n:  # one of ones tells the results' shapes
                 moved = [

@@ -523,8 +523,8 @@ class Tensor(_Base):
         if self._node is not None:
             raise GraphError(cuts.advice(sys._getframe(1)))
         array: np.ndarray[Any, Any] = self._array
-        if hasattr(type(array), "as_array"):
-            return array.__array__()  # a stand-in of autodiff.jit says no
+        if not isinstance(array, (np.ndarray, np.generic)):
+            return array.__array__()  # a stand-in of autodiff.jit, and what lanes of vmap hold, say no
         if dtype is not None and array.dtype != dtype:
             if copy is False:
                 raise ValueError(f"a tensor of dtype {array.dtype} cannot become {np.dtype(dtype)} without a copy")

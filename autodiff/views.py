@@ -128,6 +128,15 @@ def _note(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequenc
             return
 
 
+def follow(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], lower: Sequence[Any], out: Any, result: Any) -> None:
+    """Link a result to the input that it is a view of, as ``out`` is linked to what that input is a level below."""
+    held = view_of(out)
+    for place, value in enumerate(lower if held is not None else ()):
+        if hasattr(inputs[place], "_node") and held.root is getattr(view_of(value), "root", value):  # type: ignore[union-attr]
+            again = partial(_again, op, tuple(inputs[:place]), tuple(inputs[place + 1 :]), attrs)
+            return link(result, inputs[place], again, held.writeable)  # type: ignore[union-attr]
+
+
 def _again(op: Any, before: tuple[Any, ...], after: tuple[Any, ...], attrs: dict[str, Any], source: Any) -> Any:
     return core.apply(op, (*before, source, *after), attrs)
 

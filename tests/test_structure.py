@@ -62,7 +62,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "views": ("core", ""),
     "dispatch": ("core watch", ""),
     "batching": ("core", ""),
-    "levels": ("core batching containers", ""),
+    "levels": ("core batching containers views", ""),
     "decorators": ("core", ""),
     "higher": ("core reads", ""),
     # The door to optional packages loads what it is given a name of.

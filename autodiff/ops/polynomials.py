@@ -226,7 +226,7 @@ def poly(seq_of_zeros: Any) -> Any:
     zero, result = np.zeros(1, t.dtype), np.ones(1, t.dtype)
     for i in range(t.size):
         result = shaping.concatenate([result, zero]) - t[i] * shaping.concatenate([zero, result])
-    return np.real(result) if plain.dtype.kind == "f" and t.dtype.kind == "c" else result
+    return np.real(result).copy() if plain.dtype.kind == "f" and t.dtype.kind == "c" else result
 
 
 @dispatch.implements(np.polyfit)

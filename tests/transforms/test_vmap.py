@@ -109,6 +109,104 @@ def test_programs_that_decide_by_values(name):
     same(*PROGRAMS[name])
 
 
+VIEWS = {
+    "slice": lambda y: y[1:3],
+    "slice backwards": lambda y: y[::-1][:2],
+    "one element": lambda y: y[1:2].squeeze(),
+    "new axis": lambda y: y[None],
+    "reshape": lambda y: y.reshape(5, 1)[2:],
+    "ravel": lambda y: np.ravel(y)[:2],
+    "transpose": lambda y: y.reshape(1, 5).T[3],
+    "moveaxis": lambda y: np.moveaxis(y[None], 0, 1)[1],
+    "split": lambda y: np.array_split(y, 2)[1],
+    "rows": lambda y: list(y.reshape(5, 1))[4],
+    "flip": np.flip,
+    "einsum": lambda y: np.einsum("ii->i", y[:4].reshape(2, 2)),
+    "copy": lambda y: y[[0, 2]],
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_writes_through_views_reach_every_example(name):
+    def f(x):
+        y = x * 1
+        s = VIEWS[name](y)
+        s *= x[0]
+        return y * s.sum()
+
+    same(f, [ROWS])
+    same(lambda x: ad.grad(lambda z: f(z).sum())(x), [ROWS])
+    same(lambda x: ad.jvp(f, (x,), (x,))[1], [ROWS])
+    out, pushed = ad.jvp(ad.vmap(f), (ROWS,), (ROWS,))
+    np.testing.assert_array_equal(out, ad.vmap(f)(ROWS))
+    np.testing.assert_allclose(pushed, ad.vmap(lambda x: ad.jvp(f, (x,), (x,))[1])(ROWS))
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_what_numpy_gives_shares_memory_with_its_argument_or_not(name):
+    f, args = CASES[name][:2]
+
+    def g(x):
+        y = x * 1.0
+        found = f(y, *args[1:])
+        for v in found if isinstance(found, tuple | list) else (found,):
+            try:
+                if np.ndim(v) and v.dtype.kind in "fc":
+                    v[...] = 3 * v + 1
+            except ValueError:  # a read-only view
+                return -y
+        return y
+
+    rows = np.stack([np.asarray(args[0])] * 2)
+    if rows.dtype.kind in "fc":
+        truth = [np.stack([g(row) for row in rows])]
+        for found, right in zip((ad.vmap(g)(rows), g(ad.tensor(rows[0]))), (truth[0], truth[0][0]), strict=True):
+            np.testing.assert_allclose(values(found)[0], right)
+
+
+def written(write):
+    def f(x):
+        y, plain, tensor = x * 1, np.arange(5.0), ad.tensor(np.arange(5.0))
+        for target in (y, plain, tensor):
+            write(target, x)
+        return np.asarray(plain) + y + tensor
+
+    return f
+
+
+WRITES = {
+    "copyto": lambda y, x: np.copyto(y, x[::-1]),
+    "copyto where": lambda y, x: np.copyto(y, 7.0, where=x > 0),
+    "put": lambda y, x: np.put(y, [1], x[0]),
+    "put there": lambda y, x: np.put(y, np.argmax(x), 7.0),
+    "place": lambda y, x: np.place(y, x > 0, [7.0, 8.0]),
+    "putmask": lambda y, x: np.putmask(y, y > x, x[::-1]),
+    "put_along_axis": lambda y, x: np.put_along_axis(y, np.argsort(x), np.arange(5.0), 0),
+    "fill_diagonal": lambda y, x: np.fill_diagonal(y[:4].reshape(2, 2), x[0]),
+    "add.at": lambda y, x: np.add.at(y, [np.argmax(x)] * 2, x[0]),
+    "fill": lambda y, x: y.fill(x[0]),
+    "an element": lambda y, x: y.__setitem__(1, x[0]),
+    "a part": lambda y, x: y.__setitem__(slice(2, 4), x[:2] * x[0]),
+    "a mask": lambda y, x: y.__setitem__(x > 0, 7.0),
+    "out": lambda y, x: np.multiply(x, 2.0, out=y),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_what_an_example_writes_is_its_own(name):
+    """Also into plain arrays, of which there is one for all examples that are computed at once."""
+    same(written(WRITES[name]), [ROWS])
+
+
+def test_options_that_differ_reach_numpy_one_by_one():
+    def f(x):
+        return np.stack(
+            [np.full(2, x).sum(), np.sum(np.ones(3), initial=x), np.select([PLACES > 1], [PLACES], x).sum()]
+        )
+
+    same(f, [ROWS[0]])
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyError, ad.ShapeError, ZeroDivisionError])
 def test_an_error_of_the_function_is_raised_at_its_first_call(error):
     """Only values that nobody can give for all examples at once make it run once for each."""
