@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arguments import checked
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, DTypeError
 from autodiff.rows import RowSparse
 from autodiff.tensor import Tensor
 
@@ -27,7 +27,11 @@ def _with_gradients(parameters: Any) -> list[tuple[Tensor, Any]]:
 
 @checked
 def clip_grad_norm_(
-    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> float:
     """Scale all gradients together so that their joint norm is ``max_norm`` at most.
 
@@ -39,6 +43,8 @@ def clip_grad_norm_(
         The p of the norm; ``inf`` for the largest absolute value.
     error_if_nonfinite : bool
         Raise if the norm is NaN or infinite; nothing is changed then.
+    foreach : bool, optional
+        Chooses between PyTorch's implementations, and means nothing here.
 
     Returns
     -------
@@ -65,7 +71,8 @@ def clip_grad_norm_(
     pairs = _with_gradients(parameters)
     # What a gradient of rows leaves out is zero, and adds nothing to a norm of positive order.
     arrays = [g if not isinstance(g, RowSparse) else g.values() if norm_type > 0 else g.to_dense() for _, g in pairs]
-    norms: Any = [np.linalg.norm(g.ravel().astype(np.float64, copy=False), norm_type) for g in arrays]
+    wide = {False: np.dtype(np.float64), True: np.dtype(np.complex128)}
+    norms: Any = [np.linalg.norm(g.ravel().astype(wide[g.dtype.kind == "c"], copy=False), norm_type) for g in arrays]
     total: Any = np.linalg.norm(np.stack(norms), norm_type) if norms else np.float64(0)
     if error_if_nonfinite and not np.isfinite(total):
         raise ArgumentError(f"clip_grad_norm_: the norm of the gradients is {total}")
@@ -79,18 +86,22 @@ def clip_grad_norm_(
 
 
 @checked
-def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
+def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, foreach: bool | None = None) -> None:
     """Clip every element of every gradient to [-clip_value, clip_value].
 
     Parameters
     ----------
     parameters : Tensor or iterable of Tensor
     clip_value : float
+    foreach : bool, optional
+        As in :func:`clip_grad_norm_`.
 
     Raises
     ------
     ArgumentError
         If ``clip_value`` is negative.
+    DTypeError
+        If a gradient is complex; none has been changed then.
 
     Examples
     --------
@@ -103,5 +114,8 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
     """
     if not clip_value >= 0:
         raise ArgumentError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
-    for p, g in _with_gradients(parameters):
+    pairs = _with_gradients(parameters)
+    if any(g.dtype.kind == "c" for _, g in pairs):
+        raise DTypeError("clip_grad_value_ is defined for real numbers; clip_grad_norm_ takes complex gradients, too")
+    for p, g in pairs:
         p.grad = g.clip(-clip_value, clip_value)

@@ -473,11 +473,7 @@ class Tensor(_Base):
             if hooks is None:
                 hooks = {}
                 node.set_extra("hooks", hooks)
-        if not callable(hook):
-            raise ArgumentError(f"register_hook(): the hook is a function of the gradient, got {type(hook).__name__}")
-        number = next(_hook_numbers)
-        hooks[number] = hook
-        return HookHandle(hooks, number)
+        return HookHandle(hooks, hook)
 
     # --- out of the graph ---------------------------------------------------------------------------------------------
 
@@ -1165,17 +1161,30 @@ class Size(int):
 
 
 class HookHandle:
-    """Takes a hook off again."""
+    """Takes a hook of a tensor or a module off again, itself or at the end of a ``with`` block."""
 
     __slots__ = ("_hooks", "_number")
 
-    def __init__(self, hooks: dict[int, Any], number: int) -> None:
+    def __init__(self, hooks: dict[int, Any], hook: Callable[..., object], first: bool = False) -> None:
+        if not callable(hook):
+            raise ArgumentError(f"a hook is a function, got {type(hook).__name__}")
         self._hooks = hooks
-        self._number = number
+        self._number = next(_hook_numbers)
+        others = dict(hooks) if first else {}
+        for number in others:
+            del hooks[number]
+        hooks[self._number] = hook
+        hooks.update(others)
 
     def remove(self) -> None:
         """Take the hook off; a second call does nothing."""
         self._hooks.pop(self._number, None)
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.remove()
 
 
 def tensor(

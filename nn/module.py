@@ -6,7 +6,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from autodiff.arguments import checked
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state
 from autodiff.rows import no_gradient
+from autodiff.tensor import HookHandle
 from autodiff.watch import scope
 from nn.parameter import Parameter
 
@@ -26,7 +27,13 @@ __all__ = ["Module", "name_parameters"]
 M = TypeVar("M", bound="Module")
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result", covariant=True)
-_hook_numbers = itertools.count()
+
+
+class IncompatibleKeys(NamedTuple):
+    """Names that :meth:`Module.load_state_dict` found on one side alone."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class _Forwards(Protocol[Arguments, Result]):
@@ -88,6 +95,7 @@ class Module:
             _modules={},
             _forward_hooks={},
             _forward_pre_hooks={},
+            _hooks_with_kwargs=set(),
             _transient=set(),
         )
 
@@ -116,10 +124,9 @@ class Module:
             raise DTypeError(f"{type(self).__name__}.{name} is {words}, not a {type(value).__name__}")
         if home == "_modules" and value is not None:
             self._refuse_cycle(name, value)  # type: ignore[arg-type]
-        for table in _KINDS:
-            if table != home:
-                tables[table].pop(name, None)
-        tables.pop(name, None)
+        if name not in tables[home]:
+            self._forget(name)
+            tables.pop(name, None)
         tables[home][name] = value
         if home == "_modules" and value is not None:
             self._place(name, value)  # type: ignore[arg-type]
@@ -132,15 +139,18 @@ class Module:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        for kind in _KINDS:
-            if name in self.__dict__[kind]:
-                del self.__dict__[kind][name]
-                return
-        super().__delattr__(name)
+        if not self._forget(name):
+            super().__delattr__(name)
+
+    def _forget(self, name: str) -> bool:
+        """Take what has this name out of every table; whether there was something."""
+        self._transient.discard(name)
+        found = [self.__dict__[table].pop(name) for table in _KINDS if name in self.__dict__[table]]
+        return bool(found)
 
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
         """Enter a parameter, or None for one that this module could have but does not."""
-        self._check_name(name)
+        self._check_name(name, "_parameters")
         if parameter is not None and not isinstance(parameter, Parameter):
             raise DTypeError(
                 f"register_parameter({name!r}): needs an nn.Parameter or None, got {type(parameter).__name__}"
@@ -149,16 +159,15 @@ class Module:
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Enter a tensor that is state but not learned; with ``persistent`` it is part of the state_dict."""
-        self._check_name(name)
+        self._check_name(name, "_buffers")
         if tensor is not None and (not isinstance(tensor, Tensor) or tensor.requires_grad):
             raise DTypeError(f"register_buffer({name!r}): needs a Tensor that requires no gradient, or None")
         self._buffers[name] = tensor
-        if not persistent:
-            self._transient.add(name)
+        (self._transient.discard if persistent else self._transient.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Enter a submodule."""
-        self._check_name(name)
+        self._check_name(name, "_modules")
         if module is not None and not isinstance(module, Module):
             hint = "; pass the modules one by one: (*modules)" if isinstance(module, list | tuple) else ""
             hint = "; of a function there is a module (nn.ReLU() for relu)" if callable(module) else hint
@@ -189,10 +198,10 @@ class Module:
 
     register_module = add_module
 
-    def _check_name(self, name: str) -> None:
+    def _check_name(self, name: str, home: str) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ArgumentError(f"{type(self).__name__}: {name!r} is no name; it must be a non-empty str without a dot")
-        if name in self.__dict__ or (hasattr(type(self), name) and name not in self._parameters):
+        if name not in self.__dict__[home] and hasattr(self, name):
             raise ArgumentError(f"{type(self).__name__}: the name {name!r} is taken")
 
     # --- calling ----------------------------------------------------------------------------------------------------
@@ -216,13 +225,17 @@ class Module:
                         self._explain_none(error, args, kwargs)
                         raise
             with scope(self.__dict__.get("_scope", type(self).__name__)):
-                for pre_hook in list(self._forward_pre_hooks.values()):
+                for number, pre_hook in list(self._forward_pre_hooks.items()):
+                    if number in self._hooks_with_kwargs:
+                        args, kwargs = pre_hook(self, args, kwargs) or (args, kwargs)
+                        continue
                     changed = pre_hook(self, args)
                     if changed is not None:
                         args = changed if isinstance(changed, tuple) else (changed,)
                 out = self.forward(*args, **kwargs)
-                for hook in list(self._forward_hooks.values()):
-                    changed = hook(self, args, out)
+                for number, hook in list(self._forward_hooks.items()):
+                    given = (args, kwargs) if number in self._hooks_with_kwargs else (args,)
+                    changed = hook(self, *given, out)
                     if changed is not None:
                         out = changed
             return out
@@ -237,13 +250,37 @@ class Module:
                         f"{type(self).__name__}: {name} is None; does the function that computed it return its result?"
                     ) from error
 
-    def register_forward_hook(self, hook: Callable[..., object]) -> Handle:
-        """Run ``hook(module, args, output)`` after every forward; a result that is not None replaces the output."""
-        return Handle(self._forward_hooks, hook)
+    def _hooked(self, table: dict[int, Any], hook: Callable[..., object], prepend: bool, kwargs: bool) -> HookHandle:
+        handle = HookHandle(table, hook, prepend)
+        if kwargs:
+            self._hooks_with_kwargs.add(handle._number)
+        return handle
 
-    def register_forward_pre_hook(self, hook: Callable[..., object]) -> Handle:
-        """Run ``hook(module, args)`` before every forward; a result that is not None replaces the arguments."""
-        return Handle(self._forward_pre_hooks, hook)
+    def register_forward_hook(
+        self, hook: Callable[..., object], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Run ``hook(module, args, output)`` after every forward, before the other hooks with ``prepend``; a result
+        that is not None replaces the output. ``with_kwargs`` makes it ``hook(module, args, kwargs, output)``.
+
+        Examples
+        --------
+        >>> import nn
+        >>> net = nn.Identity()
+        >>> with net.register_forward_hook(lambda module, args, output: output * 2):
+        ...     print(net(3))
+        6
+        >>> net(3)
+        3
+        """
+        return self._hooked(self._forward_hooks, hook, prepend, with_kwargs)
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., object], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Run ``hook(module, args)`` before every forward, before the other hooks with ``prepend``; a result that is
+        not None replaces the arguments. ``with_kwargs`` makes it ``hook(module, args, kwargs)``, which gives back both.
+        """
+        return self._hooked(self._forward_pre_hooks, hook, prepend, with_kwargs)
 
     # --- walking ----------------------------------------------------------------------------------------------------
 
@@ -425,11 +462,13 @@ class Module:
                 if tensor is not None and key not in module._transient:
                     yield (f"{path}.{key}" if path else key), tensor
 
-    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Copies of all parameters and persistent buffers by dotted name, as arrays; PyTorch's keys."""
-        return {name: tensor._array.copy() for name, tensor in self._state()}
+    def state_dict(self, *, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of all parameters and persistent buffers by dotted name, behind ``prefix``, as arrays; PyTorch's
+        keys.
+        """
+        return {prefix + name: tensor._array.copy() for name, tensor in self._state()}
 
-    def load_state_dict(self, state_dict: Mapping[str, object], strict: bool = True) -> tuple[list[str], list[str]]:
+    def load_state_dict(self, state_dict: Mapping[str, object], strict: bool = True) -> IncompatibleKeys:
         """Take over parameters and buffers.
 
         Parameters
@@ -440,8 +479,8 @@ class Module:
 
         Returns
         -------
-        (missing, unexpected)
-            Names, both empty when ``strict``.
+        (missing_keys, unexpected_keys)
+            A named tuple of names, both empty when ``strict``.
 
         Raises
         ------
@@ -484,7 +523,7 @@ class Module:
         for module, made in lazy:
             if made is not None:
                 module._become(made)
-        return missing, unexpected
+        return IncompatibleKeys(missing, unexpected)
 
     # --- showing ----------------------------------------------------------------------------------------------------
 
@@ -511,23 +550,6 @@ _KINDS: dict[str, tuple[type, str]] = {
     "_buffers": (Tensor, "a buffer; assign a Tensor or None"),
     "_modules": (Module, "a submodule; assign an nn.Module or None"),
 }
-
-
-class Handle:
-    """Takes a module's hook off again."""
-
-    __slots__ = ("_number", "_table")
-
-    def __init__(self, table: dict[int, Any], hook: Callable[..., Any]) -> None:
-        if not callable(hook):
-            raise ArgumentError(f"a hook is callable, got {type(hook).__name__}")
-        self._table = table
-        self._number = next(_hook_numbers)
-        table[self._number] = hook
-
-    def remove(self) -> None:
-        """Take the hook off; a second call does nothing."""
-        self._table.pop(self._number, None)
 
 
 def name_parameters(module: Module) -> None:

@@ -20,7 +20,7 @@ from autodiff.core.errors import ArgumentError, AutodiffError, DTypeError
 from autodiff.dispatch import bare
 from autodiff.extras import require
 from autodiff.files import CHECKSUMS, check, checksums, read_npz, reading, replacing, write_npz
-from nn.module import Module
+from nn.module import IncompatibleKeys, Module
 
 __all__ = ["load", "load_file", "save", "save_file"]
 
@@ -73,7 +73,7 @@ def save(module: Module | Mapping[str, object], path: str | Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(net, pathlib.Path(folder) / "net.npz")
     ...     load(other, pathlib.Path(folder) / "net.npz")
-    ([], [])
+    IncompatibleKeys(missing_keys=[], unexpected_keys=[])
     >>> bool((net.weight.data == other.weight.data).all())
     True
     """
@@ -84,7 +84,7 @@ def save(module: Module | Mapping[str, object], path: str | Path) -> None:
     save_file(module if isinstance(module, Mapping) else module.state_dict(), path)
 
 
-def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[str], list[str]]:
+def load(module: Module, path: str | Path, strict: bool = True) -> IncompatibleKeys:
     """Read a file into a module, entirely or not at all.
 
     Parameters
@@ -97,8 +97,8 @@ def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[st
 
     Returns
     -------
-    (missing, unexpected)
-        Names, both empty when ``strict``.
+    (missing_keys, unexpected_keys)
+        A named tuple of names, both empty when ``strict``.
 
     Raises
     ------

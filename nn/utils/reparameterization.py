@@ -15,7 +15,7 @@ from autodiff import Tensor, no_grad
 from autodiff.core.errors import ArgumentError
 from nn.convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nn.init import default_generator
-from nn.module import Handle, Module
+from nn.module import Module
 from nn.parameter import Parameter
 
 __all__ = ["remove_spectral_norm", "remove_weight_norm", "spectral_norm", "weight_norm"]
@@ -33,7 +33,7 @@ class _Computed:
         weight = module._parameters.pop(name)
         self.divide(module, weight)
         self(module, ())
-        self.handle: Handle = module.register_forward_pre_hook(self)
+        self.handle = module.register_forward_pre_hook(self)
 
     words = ""
 

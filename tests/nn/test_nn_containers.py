@@ -153,3 +153,40 @@ def test_a_sequential_calls_every_module_as_that_asks_to_be_called():
     for hook in hooks:
         hook.remove()
     np.testing.assert_array_equal(net(x).data, plain + 5)
+
+
+def test_hooks_take_keywords_come_first_and_end_with_a_block():
+    seen = []
+    layer = nn.Identity()
+    layer.forward = lambda x, scale=1: x * scale
+    layer.register_forward_hook(lambda module, args, out: seen.append(out))
+    first = layer.register_forward_hook(
+        lambda module, args, kwargs, out: out + kwargs["scale"], prepend=True, with_kwargs=True
+    )
+    with layer.register_forward_pre_hook(lambda module, args, kwargs: (args, {"scale": 10}), with_kwargs=True):
+        assert (layer(2, scale=3), seen) == (30, [30])
+    first.remove()
+    assert (layer(2, scale=3), seen) == (6, [30, 6])
+    with pytest.raises(ArgumentError, match="a hook is a function, got int"):
+        layer.register_forward_hook(3)
+
+
+@pytest.mark.parametrize("again", ["register", "assign after del"])
+def test_a_buffer_that_is_entered_anew_is_saved(again):
+    module = nn.Module()
+    module.register_buffer("steps", ad.tensor(np.zeros(1)), persistent=False)
+    assert module.state_dict() == {}
+    if again != "register":
+        del module.steps
+    module.register_buffer("steps", ad.tensor(np.ones(1)))
+    assert list(module.state_dict(prefix="net.")) == ["net.steps"]
+
+
+def test_a_name_stands_in_one_table():
+    module = nn.Linear(2, 1)
+    with pytest.raises(ArgumentError, match="'weight' is taken"):
+        module.register_buffer("weight", ad.tensor(np.ones(2)))
+    with pytest.raises(ArgumentError, match="'bias' is taken"):
+        module.add_module("bias", nn.Identity())
+    module.register_parameter("weight", nn.Parameter(np.ones((1, 2))))
+    assert module.load_state_dict({"weight": np.ones((1, 2))}, strict=False).missing_keys == ["bias"]

@@ -524,12 +524,13 @@ def test_clip_grad_norm_follows_pytorch(norm_type: float, max_norm: float) -> No
     torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
     rng = np.random.default_rng(0)
     grads = [rng.normal(size=shape) for shape in ((3, 4), (5,), ())]
+    grads[1] = grads[1] + 1j * rng.normal(size=5)
     ours = [autodiff.Tensor(np.zeros_like(g), requires_grad=True) for g in grads]
-    theirs = [torch.nn.Parameter(torch.zeros(g.shape, dtype=torch.float64)) for g in grads]
+    theirs = [torch.nn.Parameter(torch.zeros_like(torch.tensor(g))) for g in grads]
     for p, q, g in zip(ours, theirs, grads, strict=True):
         p.grad, q.grad = g, torch.tensor(g)
     kept = [g.copy() for g in grads]
-    a = optim.clip_grad_norm_(ours, max_norm, norm_type)
+    a = optim.clip_grad_norm_(ours, max_norm, norm_type, foreach=False)
     b = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
     np.testing.assert_allclose(a, b.item(), rtol=1e-12)
     for p, q, g, k in zip(ours, theirs, grads, kept, strict=True):
@@ -546,6 +547,11 @@ def test_clipping_by_value_and_refusals() -> None:
     assert optim.clip_grad_norm_([autodiff.Tensor([1.0], requires_grad=True)], 1.0) == 0.0
     with pytest.raises(ArgumentError):
         optim.clip_grad_value_(x, -1.0)
+    z = autodiff.Tensor(np.zeros(1, complex), requires_grad=True)
+    z.grad = np.array([3 + 4j])
+    with pytest.raises(DTypeError, match="real numbers"):
+        optim.clip_grad_value_([x, z], 0.1)
+    assert x.grad[0] == -1.0
     with pytest.raises(ArgumentError):
         optim.clip_grad_norm_(x, -1.0)
     x.grad = np.array([np.nan, 0, 0], np.float32)
