@@ -24,8 +24,8 @@ def named(function: F, name: str, words: str) -> F:
     return function
 
 
-def option(op: Any, name: str, value: Any) -> Any:
-    """The array of a Tensor that was given for an argument of an operation that is no array input.
+def constant_argument(name: str, argument: str, value: Any) -> Any:
+    """An argument that has no gradient: of a Tensor its array, anything else as it is.
 
     Raises
     ------
@@ -34,10 +34,12 @@ def option(op: Any, name: str, value: Any) -> Any:
     Unbatchable
         If it differs from lane to lane of a vmap, which then runs them one at a time.
     """
+    if not hasattr(value, "_node"):
+        return value
     state = current_state()
     if value._node is not None and (state is None or state.grad):
         raise NotDifferentiableError(
-            f"{op.name} has no gradient with respect to its argument {name!r}; pass that argument through"
+            f"{name} has no gradient with respect to its argument {argument!r}; pass that argument through"
             " autodiff.constant(...)"
         )
     if value._node is None and state is not None and core.above.level([value]) is not None:
@@ -76,7 +78,7 @@ def _bound(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
         values = given.arguments
         inputs = values[op.inputs[0]] if op.variadic else [values[name] for name in op.inputs]
         options = {name: value for name, value in values.items() if name not in op.inputs}
-        return call(inputs, {name: option(op, name, v) if hasattr(v, "_node") else v for name, v in options.items()})
+        return call(inputs, {name: constant_argument(op.name, name, value) for name, value in options.items()})
 
     return function
 
@@ -98,4 +100,4 @@ def _define(op: Any) -> None:
     op.with_residuals = public(op, with_residuals, "with_residuals")
 
 
-core.above.define, core.above.option = _define, option
+core.above.define, core.above.constant = _define, constant_argument

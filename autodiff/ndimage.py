@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.extras import absent, require
-from autodiff.functions import named
+from autodiff.functions import constant_argument, named
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where
 from autodiff.ops.filters import slide, spline_coefficients
@@ -84,12 +84,6 @@ _BEYOND = {
 }
 
 
-def _constant(name: str, argument: str, value: Any) -> Any:
-    if getattr(value, "_node", None) is not None:
-        raise NotDifferentiableError(f"{name}: {argument} is a constant here, it has no gradient; give a number")
-    return bare(value)
-
-
 def _each(name: str, value: Any, count: int) -> list[Any]:
     """One value for every axis."""
     many = isinstance(value, (list, tuple, np.ndarray)) or (hasattr(value, "_node") and value.ndim)
@@ -127,7 +121,7 @@ def _continued(t: Any, axis: int, before: int, after: int, mode: str, cval: Any)
     if _BEYOND[mode] == "constant":
         width = [(0, 0)] * t.ndim
         width[axis] = (before, after)
-        return np.pad(t, width, constant_values=_constant("ndimage", "cval", cval))
+        return np.pad(t, width, constant_values=cval)
     index = np.pad(np.arange(t.shape[axis]), (before, after), mode=_BEYOND[mode])  # type: ignore[call-overload]
     return np.take(t, index, axis=axis)
 
@@ -582,7 +576,7 @@ def map_coordinates(
         raise ArgumentError(f"map_coordinates: order 0 to 5 and a mode of {', '.join(_BEYOND)}; got {order}, {mode!r}")
     if not places.ndim or places.shape[0] != t.ndim or t.ndim < 1:
         raise ShapeError(f"map_coordinates: coordinates of shape {places.shape} for an array of {t.ndim} axes")
-    cval = _constant("map_coordinates", "cval", cval)
+    cval = constant_argument("map_coordinates", "cval", cval)
     mode = "reflect" if mode == "grid-mirror" else mode
     kind = np.complex128 if t.dtype.kind == "c" else np.float64
     if not t.size:
@@ -858,7 +852,7 @@ def _in_frequency(name: str) -> Callable[..., Any]:
     def filtered(input: Any, parameter: Any, n: int = -1, axis: int = -1, output: Any = None) -> Any:
         t = _floats(input)
         factor = getattr(require("scipy.ndimage"), name)(
-            np.ones(t.shape, t.dtype), _constant(name, "the width", parameter), n, axis
+            np.ones(t.shape, t.dtype), constant_argument(name, "parameter", parameter), n, axis
         )
         return _result(t * factor, t * factor, output)
 

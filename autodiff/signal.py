@@ -10,7 +10,8 @@ from autodiff import fft
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.extras import require
-from autodiff.ndimage import _constant, convolve1d, median_filter
+from autodiff.functions import constant_argument
+from autodiff.ndimage import convolve1d, median_filter
 from autodiff.ops.common import bare
 from autodiff.ops.filters import all_pole, slide
 from autodiff.ops.shaping import _floats, _tensor
@@ -188,7 +189,7 @@ def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", f
         return convolve(x, k, mode, "direct")
     edges = [(m - 1, m - 1) for m in k.shape]
     if boundary == "fill":
-        padded = np.pad(x, edges, constant_values=_constant("convolve2d", "fillvalue", fillvalue))
+        padded = np.pad(x, edges, constant_values=fillvalue)
     else:
         padded = np.pad(x, edges, mode={"wrap": "wrap", "symm": "symmetric"}[boundary])
     full = slide.function(padded, np.flip(k))
@@ -353,7 +354,7 @@ def savgol_filter(
     array([ 2.,  4.,  6.,  8., 10.])
     """
     there = require("scipy.signal")
-    delta = _constant("savgol_filter", "delta", delta)
+    delta = constant_argument("savgol_filter", "delta", delta)
     if mode not in ("mirror", "constant", "nearest", "interp", "wrap"):
         raise ArgumentError(f"savgol_filter: mode must be mirror, constant, nearest, wrap or interp, got {mode!r}")
     t = _tensor(x)
@@ -570,7 +571,7 @@ def iirfilter(
     kind = next((kind for kind, names in _BANDS.items() if btype.lower() in names.split()), None)
     if kind is None or output not in ("ba", "zpk", "sos"):
         raise ArgumentError(f"iirfilter: btype {btype!r} and output {output!r}; of {sorted(_BANDS)} and ba, zpk, sos")
-    rp, rs = _constant("iirfilter", "rp", rp), _constant("iirfilter", "rs", rs)
+    rp, rs = constant_argument("iirfilter", "rp", rp), constant_argument("iirfilter", "rs", rs)
     z, p, k = scipy.iirfilter(N, 1.0, rp, rs, btype="lowpass", analog=True, ftype=ftype, output="zpk")
     edges = np.atleast_1d(_tensor(Wn)) * (1.0 if fs is None else 2.0 / fs)
     inside = np.asarray(bare(edges) > 0) & (bool(analog) | np.asarray(bare(edges) < 1))

@@ -41,7 +41,7 @@ class _Above:
 
     tensor: Any = None  # the class that wraps results (tensor.py)
     define: Any = None  # define(op) gives an operation its function, with the forward's signature (functions.py)
-    option: Any = None  # option(op, name, tensor) is the array of a Tensor given for an option (functions.py)
+    constant: Any = None  # constant(name, argument, value): an argument without a gradient, as an array (functions.py)
     function: Any = None  # function(op, call, name) writes out one that does what call does (fast)
     view: Any = None  # view(op, inputs, attrs, arrays, result) is told of a result that may share memory (views.py)
     level: Any = None  # level(inputs) is the innermost transform with values of its own among inputs (levels.py)

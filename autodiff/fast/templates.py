@@ -85,7 +85,7 @@ def {name}({signature}):
 
 _OPTION = """
     if {name}.__class__ not in _fixed and hasattr({name}, "_node"):
-        {name} = _option(_op, {name!r}, {name})
+        {name} = _constant(_op.name, {name!r}, {name})
 """
 
 # What a compiled step has prepared.
@@ -426,6 +426,7 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "bare": PYTHON_NUMBERS | {np.ndarray, type(None)},
         "call": call,
         "check_unwritten": backward.above.check_unwritten,
+        "constant": core.above.constant,
         "double": np.dtype(np.float64),
         "explain": explain,
         "fit": fit,
@@ -446,7 +447,6 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "new": object.__new__,
         "numbers": PYTHON_NUMBERS,
         "op": op,
-        "option": core.above.option,
         "residuals": None,
         "send": send,
         "single": np.dtype(np.float32),

@@ -9,9 +9,10 @@ import numpy as np
 
 from autodiff import Tensor, array
 from autodiff.containers import as_array
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import bare, holds_tensor
 from autodiff.docstrings import of_axes
+from autodiff.functions import constant_argument
 from autodiff.ops.common import real_numbers
 
 
@@ -36,19 +37,8 @@ def as_real(name: str, x: Any, like: Any = None) -> Tensor:
 
 
 def untracked(name: str, argument: str, value: Any) -> Any:
-    """The array of an argument that has no gradient, or None.
-
-    Raises
-    ------
-    NotDifferentiableError
-        If it asks for one.
-    """
-    if getattr(value, "_node", None) is not None:
-        raise NotDifferentiableError(
-            f"{name} has no gradient with respect to its argument {argument!r}; pass that argument through"
-            " autodiff.constant(...)"
-        )
-    return bare(None if value is None else as_input(value))
+    """The array of an argument that has no gradient, or None; one that asks for a gradient is refused."""
+    return None if value is None else bare(constant_argument(name, argument, as_input(value)))
 
 
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:

@@ -158,7 +158,7 @@ def test_ndimage_of_other_kinds():
         with pytest.raises(AutodiffError):
             call()
     with pytest.raises(NotDifferentiableError, match="cval"):
-        ndimage.correlate1d(np.ones(3), np.ones(3), mode="constant", cval=ad.tensor(1.0, requires_grad=True))
+        ndimage.map_coordinates(np.ones(3), [[4.0]], mode="constant", cval=ad.tensor(1.0, requires_grad=True))
 
 
 def test_fft():
@@ -372,3 +372,15 @@ def test_images_have_gradients():
     check_gradients(lambda x, m, o: ndimage.affine_transform(x, m, o), x, np.eye(2) * 0.7, np.array([0.31, 0.42]))
     z = x + 1j * x[::-1]
     check_gradients(lambda z: ndimage.gaussian_filter(z, 1.0), z, order=1)
+
+
+@pytest.mark.parametrize("name", ["gaussian_filter", "correlate1d", "median_filter", "convolve2d"])
+def test_what_lies_beyond_the_border_has_a_gradient(name):
+    x = np.random.default_rng(5).normal(size=(4, 5))
+    beyond = {
+        "gaussian_filter": lambda c: ndimage.gaussian_filter(x, 1.0, mode="constant", cval=c),
+        "correlate1d": lambda c: ndimage.correlate1d(x, [1.0, 2.0, 3.0], mode="grid-constant", cval=c),
+        "median_filter": lambda c: ndimage.median_filter(x, 3, mode="constant", cval=c),
+        "convolve2d": lambda c: ad.signal.convolve2d(x, np.ones((3, 3)), mode="same", fillvalue=c),
+    }[name]
+    check_gradients(beyond, np.array(0.3))
