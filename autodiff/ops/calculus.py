@@ -492,7 +492,8 @@ def _spread_without_nan(numpys: Any, ours: Any) -> Any:
         ddof = reductions._ddof(name, ddof, kw.pop("correction", None))
         made = ours(values, axis, dtype, out, ddof, bool(keepdims), **kw)
         few = np.sum(np.broadcast_to(kw["where"], present.shape), reductions._axis(axis), keepdims=keepdims) <= ddof
-        return where(few, np.nan, made) if np.any(few) else made
+        centre = reductions.sum(values, axis, keepdims=bool(keepdims)) if np.any(few) else None
+        return reductions.undefined(made, centre, few)
 
     return named(function, name, f"Differentiable ``numpy.{name}``.")
 
@@ -508,7 +509,7 @@ def _nan_extreme(
     if initial is not None:
         return result
     empty = ~present.any(axis=reductions._axis(axis), keepdims=keepdims)
-    return where(empty, np.nan, result) if np.any(empty) else result
+    return np.where(empty, np.nan, result).astype(result.dtype) if np.any(empty) else result
 
 
 @dispatch.implements(np.nanmax)
@@ -538,11 +539,21 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) ->
 
 
 @dispatch.implements(np.nan_to_num)
-def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    """Differentiable ``numpy.nan_to_num``; what was replaced is a constant. ``copy=False`` writes into a Tensor."""
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """Differentiable ``numpy.nan_to_num``, in what is put in, too. ``copy=False`` writes into a Tensor."""
     t = _tensor(x)
-    replaced = np.nan_to_num(t._array, nan=nan, posinf=posinf, neginf=neginf)
-    result = where(np.isfinite(t._array), t, replaced)
+    data, given = t._array, (nan, posinf, neginf)
+    tracked = any(getattr(value, "_node", None) is not None for value in given)
+    if tracked and data.dtype.kind == "c":
+        replaced = nan_to_num(t.real, True, *given) + 1j * nan_to_num(t.imag, True, *given)
+    elif tracked and data.dtype.kind == "f":
+        most = np.finfo(data.dtype).max
+        infinite = where(data > 0, most if posinf is None else posinf, -most if neginf is None else neginf)
+        replaced = where(np.isnan(data), nan, infinite).astype(data.dtype)
+    else:
+        nan, posinf, neginf = map(dispatch.bare, given)
+        replaced = np.nan_to_num(data, nan=nan, posinf=posinf, neginf=neginf)
+    result = where(np.isfinite(data), t, replaced)
     if copy or t is not x:
         return result
     assignment.assign(x, Ellipsis, result)
@@ -620,6 +631,8 @@ def cov(
     left = centred if weights is None else centred * weights
     free_of_sign = np.maximum(dispatch.bare(count), 0)  # nothing to divide by gives NaN or infinity, as in NumPy
     result = matmul.function(left, other) / (count if free_of_sign > 0 else free_of_sign)
+    if not free_of_sign > 0:
+        result = reductions.undefined(result, reductions.mean(x), np.isnan(result._array))
     return shaping.squeeze(result)
 
 

@@ -416,9 +416,16 @@ def _masked_var(a: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any
     deviation = a - centre
     # Not by the absolute value, whose kink at 0 the square does not have.
     squares = np.real(deviation) ** 2 + np.imag(deviation) ** 2 if deviation.dtype.kind == "c" else deviation**2
-    squares = sum(squares, axis, keepdims=keepdims, where=kept)
-    count = np.maximum(np.sum(kept, axis=axis, keepdims=keepdims) - ddof, 0)  # of nothing to divide by NaN
-    return squares / _as_float(count, squares)
+    squares = sum(squares, axis, keepdims=True, where=kept)
+    count = np.maximum(np.sum(kept, axis=axis, keepdims=True) - ddof, 0)  # of nothing to divide by NaN
+    result = squares / _as_float(count, squares)
+    result = undefined(result, centre, (count == 0) & np.isnan(bare(result)))
+    return result if keepdims else np.squeeze(result, axis)
+
+
+def undefined(result: Any, centre: Any, none: Any) -> Any:
+    """A spread about a centre, NaN where there is ``none``, with derivatives that are NaN as well."""
+    return result + np.where(none, np.nan, 0.0).astype(result.dtype) * np.real(centre) if np.any(none) else result
 
 
 def _as_float(count: Any, like: Any) -> Any:

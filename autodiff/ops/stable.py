@@ -314,9 +314,10 @@ def lowered_power(out: Any, x: Any, y: Any) -> Any:
 
 
 def _over_power(x: Any, y: Any, n: int) -> Any:
-    """``x / y**n``, division by division: none leaves the range unless the result does."""
-    for _ in range(n):
-        x = quotient(x, y)
+    """``x / y**n``, division by division: none leaves the range unless the result does. NaN where both are 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for _ in range(n):
+            x = x / y
     return x
 
 
@@ -334,7 +335,7 @@ def over_square(x: Any, y: Any) -> Any:
     """``x / y**2``, of Tensors as an operation."""
     if hasattr(x, "_node") or hasattr(y, "_node"):
         return over_power.function(x, y, 2)
-    return quotient(quotient(x, y), y)
+    return _over_power(x, y, 2)
 
 
 # --- Bessel functions ----------------------------------------------------------------------------------------------

@@ -299,3 +299,48 @@ def test_a_mean_that_is_not_the_mean_is_refused(name, rng):
         for wrong in (mean + 0.1, mean[:, 0], 0.0):
             with pytest.raises(ArgumentError, match="must be the mean itself"):
                 function(ad.tensor(x, requires_grad=True), axis=1, mean=wrong, **keywords)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.cov(x[:, :1]),
+        lambda x: np.cov(x[:, :1], aweights=[2.0]),
+        lambda x: np.cov(x, ddof=3)[0],
+        lambda x: np.corrcoef(x[:, :1]),
+        lambda x: np.var(x, axis=1, ddof=1, where=[True, False, False]),
+        lambda x: np.nanstd(x, axis=1, ddof=3, keepdims=True),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_is_nan_for_want_of_observations_has_no_derivative(f):
+    x = np.array([[1.0, 2.0, 2.5], [4.0, 4.0, 4.0]])
+    np.testing.assert_array_equal(f(ad.tensor(x)).data, f(x))
+    assert np.isnan(f(x)).all() or np.isinf(f(x)).any()
+    assert np.isnan(ad.grad(lambda x: np.sum(f(x)))(x)).any()
+    assert np.isnan(ad.jvp(lambda x: np.sum(f(x)), (x,), (x,))[1])
+
+
+@pytest.mark.parametrize("f", [np.nanmax, np.nanmin])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_extremes_of_slices_of_nan_alone(f):
+    x = np.array([[np.nan, np.nan], [1.0, np.nan]], np.float32)
+    for options in ({}, {"axis": 0}, {"axis": 1, "keepdims": True}):
+        found = f(ad.tensor(x, requires_grad=True), **options)
+        np.testing.assert_array_equal(found.detach().data, f(x, **options))
+        assert found.dtype == np.float32
+
+
+def test_what_replaces_nan_and_infinities_has_a_gradient():
+    x = ad.tensor([np.nan, 1.0, np.inf, -np.inf, np.nan])
+    z = ad.tensor([complex(np.nan, 1.0), complex(2.0, np.inf)])
+
+    def f(t):
+        return np.sum(np.nan_to_num(x, nan=t, posinf=2 * t, neginf=t * t)) + np.sum(
+            np.abs(np.nan_to_num(z, True, t, t))
+        )
+
+    right = 2 + 2 + 6 + 3 / np.sqrt(10) + 3 / np.sqrt(13)
+    np.testing.assert_allclose(
+        [ad.grad(f)(3.0), ad.jvp(f, (3.0,), (1.0,))[1], ad.vmap(ad.grad(f))(np.full(1, 3.0))[0]], right
+    )

@@ -109,6 +109,15 @@ def test_programs_that_decide_by_values(name):
     same(*PROGRAMS[name])
 
 
+@pytest.mark.parametrize("f", [np.divide, np.arctan2, np.hypot, np.power, np.logaddexp, np.maximum, np.multiply])
+def test_derivatives_at_special_numbers_are_those_of_one_example(f):
+    points = np.array([0.0, -0.0, 1.0, -2.0, np.inf, -np.inf, np.nan, 1e308, 1e-310])
+    rows = [part.ravel() for part in np.meshgrid(points, points)]
+    with np.errstate(all="ignore"):
+        same(ad.grad(f, (0, 1)), rows)
+        same(lambda a, b: ad.jvp(f, (a, b), (1.0, 1.0))[1], rows)
+
+
 VIEWS = {
     "slice": lambda y: y[1:3],
     "slice backwards": lambda y: y[::-1][:2],
