@@ -480,20 +480,35 @@ def _eig_tangent(t: Any, out: Any, x: Any) -> Any:
     return _diagonal(turned), _up_to_phase("eig", moved - v * along, v)
 
 
-eig_ = P("eig", lambda x: tuple(np.linalg.eig(x)), _eig_rule, sample=_sample_eig, tangent=_eig_tangent)
+def _eig(x: Any) -> Any:
+    # Real where NumPy before 2.5 gives real numbers: the phase of a real vector is known.
+    found = np.linalg.eig(x)
+    real = x.dtype.kind != "c" and not np.any(found.eigenvalues.imag)
+    return tuple(part.real.copy() if real else part for part in found)
+
+
+eig_ = P("eig", _eig, _eig_rule, sample=_sample_eig, tangent=_eig_tangent)
+
+
+def _eigen(a: Any) -> Any:
+    """Eigenvalues and vectors in NumPy's dtype: complex since 2.5, before that where some are."""
+    numpys = np.linalg.eig(np.eye(1))
+    found = eig_.function(a)
+    if numpys.eigenvalues.dtype.kind == "c":
+        found = [part.astype(np.result_type(part.dtype, np.complex64)) for part in found]
+    return type(numpys)(*found)
 
 
 @dispatch.implements(np.linalg.eig)
 def eig(a: Any) -> Any:
     """Differentiable ``numpy.linalg.eig``; eigenvalues and vectors may be complex (docs/complex.md)."""
-    w, v = eig_.function(a)
-    return type(np.linalg.eig(np.eye(1)))(w, v)
+    return _eigen(a)
 
 
 @dispatch.implements(np.linalg.eigvals)
 def eigvals(a: Any) -> Any:
     """Differentiable ``numpy.linalg.eigvals``."""
-    return eig_.function(a)[0]
+    return _eigen(a).eigenvalues
 
 
 def _svd_rule(g: Any, out: Any, x: Any) -> Any:

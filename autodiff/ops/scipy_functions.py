@@ -36,8 +36,9 @@ def _scaled(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _in_lapack_dtype(x: Any) -> Any:
-    """LAPACK computes in float32 and float64 and their complex kin."""
-    return x.astype({"e": np.float32, "g": np.float64, "G": np.complex128}.get(x.dtype.char, x.dtype), copy=False)
+    """LAPACK computes in float32 and float64 and their complex kin, as the machine reads them."""
+    own = x.dtype.newbyteorder("=")
+    return np.require(x, {"e": np.float32, "g": np.float64, "G": np.complex128}.get(x.dtype.char, own), "A")
 
 
 def _expm(x: Any) -> Any:
