@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ShapeError
-from autodiff.core.op import Fused
-from autodiff.fused.common import ZERO, at_least_zero, from_largest, masked
+from autodiff.fused.common import ZERO, at_least_zero, from_largest, fused, masked
 from autodiff.ops.common import real_numbers
 
 __all__ = ["log_softmax", "relu", "softmax"]
@@ -48,14 +47,8 @@ def relu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
     return (masked(g, np.greater(out, ZERO.get(out.dtype, 0))),)
 
 
-relu = Fused(
-    "relu",
-    composed=relu_composed,
-    forward=relu_forward,
-    backward=relu_backward,
-    formula="y = max(x, 0)",
-    sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
-    real_only=True,
+relu = fused(
+    relu_composed, lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}), "y = max(x, 0)", real_only=True
 )
 
 
@@ -125,15 +118,7 @@ def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape),), {"axis": draw.axis(len(shape))}
 
 
-softmax = Fused(
-    "softmax",
-    composed=softmax_composed,
-    forward=softmax_forward,
-    backward=softmax_backward,
-    sample=_sample_axis,
-    formula="y = exp(x) / Σ exp(x)",
-    real_only=True,
-)
+softmax = fused(softmax_composed, _sample_axis, "y = exp(x) / Σ exp(x)", real_only=True)
 
 
 def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
@@ -170,12 +155,4 @@ def log_softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tup
     return (_balanced(dx, y, axis),)
 
 
-log_softmax = Fused(
-    "log_softmax",
-    composed=log_softmax_composed,
-    forward=log_softmax_forward,
-    backward=log_softmax_backward,
-    sample=_sample_axis,
-    formula="y = x - log Σ exp(x)",
-    real_only=True,
-)
+log_softmax = fused(log_softmax_composed, _sample_axis, "y = x - log Σ exp(x)", real_only=True)

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.core.op import Fused
 from autodiff.dispatch import bare
 from autodiff.fast.thresholds import THRESHOLDS
+from autodiff.fused.common import fused
 
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
 
@@ -391,13 +391,11 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     }
 
 
-scaled_dot_product_attention = Fused(
-    "scaled_dot_product_attention",
-    composed=attention_composed,
-    forward=attention_forward,
-    backward=attention_backward,
-    sample=_sample,
+scaled_dot_product_attention = fused(
+    attention_composed,
+    _sample,
+    "softmax(Q Kᵀ / √E + M) V",
     label="attention",
-    formula="softmax(Q Kᵀ / √E + M) V",
     real_only=True,
+    name="scaled_dot_product_attention",
 )

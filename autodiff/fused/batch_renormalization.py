@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
-from autodiff.core.op import Fused
 from autodiff.fused import statistics as st
+from autodiff.fused.common import fused
 from autodiff.ops.elementwise import constant
 
 __all__ = ["batch_renorm"]
@@ -175,12 +175,6 @@ def _sample_renorm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return args, kwargs
 
 
-batch_renorm = Fused(
-    "batch_renorm",
-    composed=batch_renorm_composed,
-    forward=batch_renorm_forward,
-    backward=batch_renorm_backward,
-    sample=_sample_renorm,
-    formula="dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))",
-    real_only=True,
+batch_renorm = fused(
+    batch_renorm_composed, _sample_renorm, "dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))", real_only=True
 )

@@ -1,14 +1,16 @@
-"""What several hand-derived backward passes need: masking that annihilates, and sums done by BLAS."""
+"""What several fused operations need: how they are put together, masking that annihilates, and sums done by BLAS."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.kernels import adapters, large
+from autodiff.kernels import adapters, either, either_backward, large
 from autodiff.ops.elementwise import constant
 
 Array = np.ndarray[Any, Any]
@@ -20,6 +22,29 @@ _FEW_PRODUCTS = THRESHOLDS["PRODUCTS"].value
 _BLAS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 # Integers of the same bits.
 _INTEGERS: dict[np.dtype[Any], np.dtype[Any]] = {np.dtype(f"f{size}"): np.dtype(f"i{size}") for size in (2, 4, 8)}
+
+
+def fused(
+    composed: Callable[..., Any],
+    sample: Callable[..., Any],
+    formula: str = "",
+    *,
+    kernel: int | None = None,
+    name: str = "",
+    **facts: Any,
+) -> Fused:
+    """The operation of three functions that stand one under another, ``f_composed``, ``f_forward`` and ``f_backward``.
+
+    From ``kernel`` elements on it takes the compiled ones of the same names in :mod:`autodiff.kernels.adapters`.
+    ``facts`` are those of :class:`Fused`, and may hold another backward.
+    """
+    stem = composed.__name__.removesuffix("_composed")
+    forward, backward = (composed.__globals__[f"{stem}_{part}"] for part in ("forward", "backward"))
+    if kernel is not None:
+        forward = either(forward, getattr(adapters, f"{stem}_forward"), kernel)
+        backward = either_backward(backward, getattr(adapters, f"{stem}_backward"))
+    facts = {"forward": forward, "backward": backward, **facts}
+    return Fused(name or stem, composed=composed, sample=sample, formula=formula, **facts)
 
 
 def masked(g: Array, mask: Array) -> Array:

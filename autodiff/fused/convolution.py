@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.fused.common import column_sums
+from autodiff.fused.common import column_sums, fused
 from autodiff.fused.windows import Geometry, per_axis, remembered, unfolded
 from autodiff.kernels import adapters, large
 from autodiff.zero_times_infinity import finite
@@ -437,14 +436,7 @@ def _sample_conv(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((n, c, *inputs)), draw.array((o, c // groups, *kernel)), bias), options
 
 
-conv = Fused(
-    "conv",
-    composed=conv_composed,
-    forward=conv_forward,
-    backward=conv_backward,
-    sample=_sample_conv,
-    formula="dx = Wᵀ g, dW = g xᵀ over windows",
-)
+conv = fused(conv_composed, _sample_conv, "dx = Wᵀ g, dW = g xᵀ over windows")
 
 
 # --- transposed convolution -------------------------------------------------------------------------------------------
@@ -599,11 +591,4 @@ def _sample_transpose(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((n, c, *inputs)), draw.array((c, o // groups, *kernel)), bias), options
 
 
-conv_transpose = Fused(
-    "conv_transpose",
-    composed=conv_transpose_composed,
-    forward=conv_transpose_forward,
-    backward=conv_transpose_backward,
-    sample=_sample_transpose,
-    formula="dx = W g, dW = x gᵀ over windows",
-)
+conv_transpose = fused(conv_transpose_composed, _sample_transpose, "dx = W g, dW = x gᵀ over windows")

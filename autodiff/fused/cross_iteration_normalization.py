@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ShapeError
-from autodiff.core.op import Fused
 from autodiff.fused import statistics as st
+from autodiff.fused.common import fused
 
 __all__ = ["cross_iteration_batch_norm"]
 
@@ -178,12 +178,6 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return args, {"eps": draw.choice((1e-5, 0.1)), "eps_mode": draw.choice(st.EPS_MODES), "ddof": draw.integer(0, 1)}
 
 
-cross_iteration_batch_norm = Fused(
-    "cross_iteration_batch_norm",
-    composed=cross_iteration_batch_norm_composed,
-    forward=cross_iteration_batch_norm_forward,
-    backward=cross_iteration_batch_norm_backward,
-    sample=_sample,
-    formula="dx = w s (g - mean(g)/k - xhat mean(g xhat)/k)",
-    real_only=True,
+cross_iteration_batch_norm = fused(
+    cross_iteration_batch_norm_composed, _sample, "dx = w s (g - mean(g)/k - xhat mean(g xhat)/k)", real_only=True
 )

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.op import Fused
 from autodiff.dispatch import bare
+from autodiff.fused.common import fused
 
 __all__ = ["ctc_loss"]
 
@@ -166,12 +166,4 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((time, n, classes), low=-3.0, high=0.0), labels - (blank > 0), inputs, targets), {"blank": blank}
 
 
-ctc_loss = Fused(
-    "ctc_loss",
-    composed=ctc_loss_composed,
-    forward=ctc_loss_forward,
-    backward=ctc_loss_backward,
-    sample=_sample,
-    formula="dlog p_t(c) = -Σ_{s of class c} γ_t(s)",
-    real_only=True,
-)
+ctc_loss = fused(ctc_loss_composed, _sample, "dlog p_t(c) = -Σ_{s of class c} γ_t(s)", real_only=True)

@@ -13,9 +13,8 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.modes import current_state
-from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.kernels import adapters, either, either_backward
+from autodiff.fused.common import fused
 
 __all__ = ["dropout", "dropout_mask"]
 
@@ -158,11 +157,4 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape), draw.mask(shape)), {"p": draw.choice((0.0, 0.25, 0.5))}
 
 
-dropout = Fused(
-    "dropout",
-    composed=dropout_composed,
-    forward=either(dropout_forward, adapters.dropout_forward, _LEAST),
-    backward=either_backward(dropout_backward, adapters.dropout_backward),
-    sample=_sample,
-    formula="y = x · mask / (1 - p)",
-)
+dropout = fused(dropout_composed, _sample, "y = x · mask / (1 - p)", kernel=_LEAST)

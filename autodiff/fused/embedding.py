@@ -13,6 +13,7 @@ from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.graph import FOREVER, Node, Variable
 from autodiff.core.op import Fused
 from autodiff.dispatch import bare
+from autodiff.fused.common import fused
 from autodiff.ops.elementwise import constant
 from autodiff.rows import RowSparse, added_by_row
 
@@ -119,14 +120,7 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((count, draw.integer(1, 4))), indices), {}
 
 
-embedding = Fused(
-    "embedding",
-    composed=embedding_composed,
-    forward=embedding_forward,
-    backward=embedding_backward,
-    sample=_sample,
-    formula="y = W[i]",
-)
+embedding = fused(embedding_composed, _sample, "y = W[i]")
 
 
 class _ByRows(Fused):

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.op import Fused
 from autodiff.fused import statistics as st
-from autodiff.fused.common import column_sums, row_means
+from autodiff.fused.common import column_sums, fused, row_means
 
 __all__ = ["group_norm", "rms_norm"]
 
@@ -126,14 +125,8 @@ def _sample_group(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape, distinct=True), weight, bias), {"num_groups": groups, "eps": draw.choice((1e-5, 0.1))}
 
 
-group_norm = Fused(
-    "group_norm",
-    composed=group_norm_composed,
-    forward=group_norm_forward,
-    backward=group_norm_backward,
-    sample=_sample_group,
-    formula="dx = s (w g - mean(w g) - xhat mean(w g xhat)), per group",
-    real_only=True,
+group_norm = fused(
+    group_norm_composed, _sample_group, "dx = s (w g - mean(w g) - xhat mean(w g xhat)), per group", real_only=True
 )
 
 
@@ -211,12 +204,4 @@ def _sample_rms(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (x, *vectors), {"ndim": ndim, "eps": draw.choice((1e-6, 0.1))}
 
 
-rms_norm = Fused(
-    "rms_norm",
-    composed=rms_norm_composed,
-    forward=rms_norm_forward,
-    backward=rms_norm_backward,
-    sample=_sample_rms,
-    formula="dx = s (w g - xhat mean(w g xhat))",
-    real_only=True,
-)
+rms_norm = fused(rms_norm_composed, _sample_rms, "dx = s (w g - xhat mean(w g xhat))", real_only=True)

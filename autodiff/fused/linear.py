@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ShapeError
-from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.fused.common import column_sums
+from autodiff.fused.common import column_sums, fused
 from autodiff.higher import stated
 from autodiff.ops.products import rows_of
 
@@ -108,14 +107,7 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((*lead, n)), draw.array((m, n)), bias), {}
 
 
-linear = Fused(
-    "linear",
-    composed=linear_composed,
-    forward=linear_forward,
-    backward=linear_backward,
-    sample=_sample,
-    formula="y = x Wᵀ + b",
-)
+linear = fused(linear_composed, _sample, "y = x Wᵀ + b")
 
 
 # The three lines of linear_backward.

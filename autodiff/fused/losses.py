@@ -10,11 +10,10 @@ import numpy as np
 
 from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.op import Fused
 from autodiff.dispatch import bare
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.fused.common import filled, from_largest, number, row_starts, row_sums
-from autodiff.kernels import adapters, either, either_backward
+from autodiff.fused.common import filled, from_largest, fused, number, row_starts, row_sums
+from autodiff.kernels import LEAST
 from autodiff.ops.common import real_numbers
 
 __all__ = ["check_classification", "class_rows", "cross_entropy", "picked"]
@@ -425,12 +424,4 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (logits, target, weight), kwargs
 
 
-cross_entropy = Fused(
-    "cross_entropy",
-    composed=cross_entropy_composed,
-    forward=either(cross_entropy_forward, adapters.cross_entropy_forward),
-    backward=either_backward(cross_entropy_backward, adapters.cross_entropy_backward),
-    sample=_sample,
-    formula="dz = softmax(z) - target",
-    real_only=True,
-)
+cross_entropy = fused(cross_entropy_composed, _sample, "dz = softmax(z) - target", real_only=True, kernel=LEAST)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.op import Fused
 from autodiff.dispatch import bare
+from autodiff.fused.common import fused
 from autodiff.fused.losses import REDUCTIONS, check_classification
 
 __all__ = ["multi_margin_loss"]
@@ -131,12 +131,6 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     }
 
 
-multi_margin_loss = Fused(
-    "multi_margin_loss",
-    composed=multi_margin_loss_composed,
-    forward=multi_margin_loss_forward,
-    backward=multi_margin_loss_backward,
-    sample=_sample,
-    formula="L = Σ_{j≠y} max(0, margin - x_y + x_j)^p / C",
-    real_only=True,
+multi_margin_loss = fused(
+    multi_margin_loss_composed, _sample, "L = Σ_{j≠y} max(0, margin - x_y + x_j)^p / C", real_only=True
 )

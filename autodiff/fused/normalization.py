@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.op import Fused
 from autodiff.fused import statistics as st
-from autodiff.fused.common import column_products, column_sums, number
-from autodiff.kernels import LEAST_OF_MANY, adapters, either, either_backward
+from autodiff.fused.common import column_products, column_sums, fused, number
+from autodiff.kernels import LEAST_OF_MANY
 
 __all__ = ["batch_norm", "batch_norm_inference", "layer_norm"]
 
@@ -115,14 +114,12 @@ def _sample_batch(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape, distinct=True), weight, bias), {"eps": draw.choice((1e-5, 0.1))}
 
 
-batch_norm = Fused(
-    "batch_norm",
-    composed=batch_norm_composed,
-    forward=either(batch_norm_forward, adapters.batch_norm_forward, LEAST_OF_MANY),
-    backward=either_backward(batch_norm_backward, adapters.batch_norm_backward),
-    sample=_sample_batch,
-    formula="dx = w s (g - mean(g) - xhat mean(g xhat))",
+batch_norm = fused(
+    batch_norm_composed,
+    _sample_batch,
+    "dx = w s (g - mean(g) - xhat mean(g xhat))",
     real_only=True,
+    kernel=LEAST_OF_MANY,
 )
 
 
@@ -190,15 +187,7 @@ def _sample_inference(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (x, draw.array(c), draw.array(c, low=0.5, high=2.0), weight, bias), kwargs
 
 
-batch_norm_inference = Fused(
-    "batch_norm_inference",
-    composed=batch_norm_inference_composed,
-    forward=batch_norm_inference_forward,
-    backward=batch_norm_inference_backward,
-    sample=_sample_inference,
-    formula="dx = w s g",
-    real_only=True,
-)
+batch_norm_inference = fused(batch_norm_inference_composed, _sample_inference, "dx = w s g", real_only=True)
 
 
 # --- layer normalisation ----------------------------------------------------------------------------------------------
@@ -285,12 +274,10 @@ def _sample_layer(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (x, *vectors), {"ndim": ndim, "eps": draw.choice((1e-5, 0.1))}
 
 
-layer_norm = Fused(
-    "layer_norm",
-    composed=layer_norm_composed,
-    forward=either(layer_norm_forward, adapters.layer_norm_forward, LEAST_OF_MANY),
-    backward=either_backward(layer_norm_backward, adapters.layer_norm_backward),
-    sample=_sample_layer,
-    formula="dx = s (w g - mean(w g) - xhat mean(w g xhat))",
+layer_norm = fused(
+    layer_norm_composed,
+    _sample_layer,
+    "dx = s (w g - mean(w g) - xhat mean(w g xhat))",
     real_only=True,
+    kernel=LEAST_OF_MANY,
 )

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.op import Fused
 from autodiff.dispatch import bare
-from autodiff.fused.common import masked
+from autodiff.fused.common import fused, masked
 from autodiff.fused.windows import Geometry, per_axis, remembered, unfolded
 from autodiff.kernels import adapters, either_backward, large
 from autodiff.ops.common import real_numbers
@@ -229,14 +228,12 @@ def _sample_max(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape, distinct=True),), options
 
 
-max_pool = Fused(
-    "max_pool",
-    composed=max_pool_composed,
-    forward=max_pool_forward,
-    backward=either_backward(max_pool_backward, adapters.max_pool_backward),
-    sample=_sample_max,
-    formula="dx = g at the first maximum of each window",
+max_pool = fused(
+    max_pool_composed,
+    _sample_max,
+    "dx = g at the first maximum of each window",
     real_only=True,
+    backward=either_backward(max_pool_backward, adapters.max_pool_backward),
 )
 
 
@@ -329,14 +326,8 @@ def _sample_adaptive(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape, distinct=True),), {"output_size": tuple(draw.choice((None, 1, 2, 3)) for _ in inputs)}
 
 
-adaptive_max_pool = Fused(
-    "adaptive_max_pool",
-    composed=adaptive_max_pool_composed,
-    forward=adaptive_max_pool_forward,
-    backward=adaptive_max_pool_backward,
-    sample=_sample_adaptive,
-    formula="dx = g at the first maximum of each window",
-    real_only=True,
+adaptive_max_pool = fused(
+    adaptive_max_pool_composed, _sample_adaptive, "dx = g at the first maximum of each window", real_only=True
 )
 
 
@@ -458,14 +449,7 @@ def _sample_avg(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((*draw.choice(((1, 1), (1, 2), (2, 1))), *(k + draw.integer(0, 2) for k in kernel))),), options
 
 
-avg_pool = Fused(
-    "avg_pool",
-    composed=avg_pool_composed,
-    forward=avg_pool_forward,
-    backward=avg_pool_backward,
-    sample=_sample_avg,
-    formula="dx = g / count over each window",
-)
+avg_pool = fused(avg_pool_composed, _sample_avg, "dx = g / count over each window")
 
 
 def adaptive_avg_pool_composed(x: Any, *, output_size: Any) -> Any:
@@ -540,11 +524,4 @@ def adaptive_avg_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) 
     return (g,)
 
 
-adaptive_avg_pool = Fused(
-    "adaptive_avg_pool",
-    composed=adaptive_avg_pool_composed,
-    forward=adaptive_avg_pool_forward,
-    backward=adaptive_avg_pool_backward,
-    sample=_sample_adaptive,
-    formula="dx = g / count over each window",
-)
+adaptive_avg_pool = fused(adaptive_avg_pool_composed, _sample_adaptive, "dx = g / count over each window")

@@ -20,7 +20,7 @@ import numpy as np
 
 from autodiff import kernels
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.op import Fused
+from autodiff.fused.common import fused
 
 __all__ = ["gru", "gru_cell", "lstm", "lstm_cell", "rnn"]
 
@@ -136,14 +136,8 @@ def _sample_lstm_cell(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((n, 4 * h)), draw.array((n, h))), {}
 
 
-lstm_cell = Fused(
-    "lstm_cell",
-    composed=lstm_cell_composed,
-    forward=lstm_cell_forward,
-    backward=lstm_cell_backward,
-    sample=_sample_lstm_cell,
-    label="LSTM cell",
-    formula="c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c')",
+lstm_cell = fused(
+    lstm_cell_composed, _sample_lstm_cell, "c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c')", label="LSTM cell"
 )
 
 
@@ -367,9 +361,7 @@ def _sample_lstm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (*arrays, None if p is None else draw.array((p, h))), {"reverse": draw.boolean()}
 
 
-lstm = Fused(
-    "lstm", composed=lstm_composed, forward=lstm_forward, backward=lstm_backward, sample=_sample_lstm, label="LSTM"
-)
+lstm = fused(lstm_composed, _sample_lstm, label="LSTM")
 
 
 # --- one step of a GRU ------------------------------------------------------------------------------------------------
@@ -443,15 +435,7 @@ def _sample_gru_cell(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((n, 3 * h)), draw.array((n, 3 * h)), draw.array((n, h))), {}
 
 
-gru_cell = Fused(
-    "gru_cell",
-    composed=gru_cell_composed,
-    forward=gru_cell_forward,
-    backward=gru_cell_backward,
-    sample=_sample_gru_cell,
-    label="GRU cell",
-    formula="h' = (1 - z) n + z h",
-)
+gru_cell = fused(gru_cell_composed, _sample_gru_cell, "h' = (1 - z) n + z h", label="GRU cell")
 
 
 # --- a GRU over time --------------------------------------------------------------------------------------------------
@@ -581,7 +565,7 @@ def _sample_gru(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((t, n, 3 * h)), draw.array((n, h)), draw.array((3 * h, h)), bias), {"reverse": draw.boolean()}
 
 
-gru = Fused("gru", composed=gru_composed, forward=gru_forward, backward=gru_backward, sample=_sample_gru, label="GRU")
+gru = fused(gru_composed, _sample_gru, label="GRU")
 
 
 # --- a plain recurrent layer ------------------------------------------------------------------------------------------
@@ -676,4 +660,4 @@ def _sample_rnn(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return arrays, {"nonlinearity": "tanh", "reverse": draw.boolean()}
 
 
-rnn = Fused("rnn", composed=rnn_composed, forward=rnn_forward, backward=rnn_backward, sample=_sample_rnn, label="RNN")
+rnn = fused(rnn_composed, _sample_rnn, label="RNN")

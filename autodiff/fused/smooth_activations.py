@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.op import Fused, Primitive
-from autodiff.kernels import LEAST_OF_MANY, adapters, either, either_backward
+from autodiff.core.op import Primitive
+from autodiff.fused.common import fused
+from autodiff.kernels import LEAST_OF_MANY
 from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.ops.stable import logistic_density_of, settled, sigmoid, sigmoid_forward, sigmoid_of
@@ -272,14 +273,16 @@ def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
     return (dx,)
 
 
-gelu = Fused(
-    "gelu",
-    composed=gelu_composed,
-    forward=either(gelu_forward, adapters.gelu_forward, LEAST_OF_MANY),
-    backward=either_backward(gelu_backward, adapters.gelu_backward),
-    formula="y = x Φ(x)",
+def _sample_gelu(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (draw.array(draw.shape()),), {}
+
+
+gelu = fused(
+    gelu_composed,
+    _sample_gelu,
+    "y = x Φ(x)",
+    kernel=LEAST_OF_MANY,
     ulps=(32.0, 32.0, 64.0),
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
     real_only=True,
 )
@@ -335,14 +338,12 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
     return (dx,)
 
 
-gelu_tanh = Fused(
-    "gelu_tanh",
-    composed=gelu_tanh_composed,
-    forward=either(gelu_tanh_forward, adapters.gelu_tanh_forward, LEAST_OF_MANY),
-    backward=either_backward(gelu_tanh_backward, adapters.gelu_tanh_backward),
-    formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
+gelu_tanh = fused(
+    gelu_tanh_composed,
+    _sample_gelu,
+    "y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
+    kernel=LEAST_OF_MANY,
     ulps=(512.0, 512.0, 512.0),  # the rounding of the cube is magnified by its size
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
     real_only=True,
 )
