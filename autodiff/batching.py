@@ -324,10 +324,11 @@ def written(x: Any, v: Any, index: Any) -> Batched:
 # --- NumPy functions, with their axes shifted -------------------------------------------------------------------------
 
 
-def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+def axes_behind(axis: Any, ndim: int, twice: bool = False) -> tuple[int, ...]:
+    """Visible axes as those of the array, None as all; whether one may be named twice."""
     if axis is None:
         return tuple(range(1, ndim + 1))
-    return tuple(a + 1 for a in normalize_axis_tuple(axis, ndim))
+    return tuple(a + 1 for a in normalize_axis_tuple(axis, ndim, allow_duplicate=twice))
 
 
 def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -336,7 +337,7 @@ def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if out is not None or kwargs:
             raise Unbatchable
-        return Batched(function(a.array, axis=_axes(axis, a.ndim), keepdims=bool(keepdims)))
+        return Batched(function(a.array, axis=axes_behind(axis, a.ndim), keepdims=bool(keepdims)))
 
     return handler
 
@@ -347,7 +348,7 @@ def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
             raise Unbatchable
         if where is not True:
             kw["where"] = _aligned((np.broadcast_to(where, a.shape),))[0]
-        return Batched(function(a.array, axis=_axes(axis, a.ndim), keepdims=bool(keepdims), **kw))
+        return Batched(function(a.array, axis=axes_behind(axis, a.ndim), keepdims=bool(keepdims), **kw))
 
     return handler
 
@@ -416,16 +417,16 @@ def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
 
 
 def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
-    return Batched(np.moveaxis(a.array, _axes(source, a.ndim), _axes(destination, a.ndim)))
+    return Batched(np.moveaxis(a.array, axes_behind(source, a.ndim), axes_behind(destination, a.ndim)))
 
 
 def _expand_dims(a: Any, axis: Any) -> Any:
     n = len(axis) if isinstance(axis, (tuple, list)) else 1
-    return Batched(np.expand_dims(a.array, _axes(axis, a.ndim + n)))
+    return Batched(np.expand_dims(a.array, axes_behind(axis, a.ndim + n)))
 
 
 def _squeeze(a: Any, axis: Any = None) -> Any:
-    axes = tuple(i + 1 for i, n in enumerate(a.shape) if n == 1) if axis is None else _axes(axis, a.ndim)
+    axes = tuple(i + 1 for i, n in enumerate(a.shape) if n == 1) if axis is None else axes_behind(axis, a.ndim)
     return Batched(np.squeeze(a.array, axes))
 
 
@@ -463,7 +464,7 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return Batched(np.roll(_flat(a.array), shift, axis=1).reshape(a.array.shape))
-    places = _axes(axis, a.ndim)
+    places = axes_behind(axis, a.ndim, True)
     return Batched(np.roll(a.array, shift, places if isinstance(axis, (tuple, list)) else places[0]))
 
 
@@ -521,7 +522,7 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.concatenate: _concatenate,
     np.stack: _stack,
     np.where: _where,
-    np.flip: lambda m, axis=None: Batched(np.flip(m.array, _axes(axis, m.ndim))),
+    np.flip: lambda m, axis=None: Batched(np.flip(m.array, axes_behind(axis, m.ndim))),
     np.roll: _roll,
     np.einsum: _einsum,
     np.real: lambda a: a.real,

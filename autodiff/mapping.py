@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import levels
-from autodiff.batching import shifted_index
+from autodiff.batching import axes_behind, shifted_index
 from autodiff.containers import as_array
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
@@ -181,10 +181,6 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any], pointwise: b
     return joined(rows)
 
 
-def _axes(axis: Any, ndim: int) -> Any:
-    return tuple(range(1, ndim + 1)) if axis is None else tuple(a + 1 for a in normalize_axis_tuple(axis, ndim))
-
-
 def _aligned_all(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     places = range(len(given.inputs))
     ndim = max(given.ndim(i) for i in places)
@@ -192,7 +188,7 @@ def _aligned_all(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
 
 
 def _reduced(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
-    return record(op, given.inputs, {**attrs, "axis": _axes(attrs.get("axis"), given.ndim(0))})
+    return record(op, given.inputs, {**attrs, "axis": axes_behind(attrs.get("axis"), given.ndim(0))})
 
 
 def _along(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
@@ -226,7 +222,7 @@ def _rolled(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
         shape = np.shape(bare_of(x))
         flat = record(op, [given.flat(0)], {**attrs, "axis": 1})
         return shaping.reshape(flat, shape)
-    places = _axes(axis, given.ndim(0))
+    places = axes_behind(axis, given.ndim(0), True)
     return record(op, [x], {**attrs, "axis": places if isinstance(axis, (tuple, list)) else places[0]})
 
 

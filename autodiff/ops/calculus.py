@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core import op as core
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.functions import named
 from autodiff.ops import assignment, elementwise, reductions, shaping
@@ -151,9 +151,13 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append:
 @dispatch.implements(np.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """Differentiable ``numpy.ediff1d``."""
-    parts = [] if to_begin is None else [shaping.ravel(to_begin)]
-    parts.append(diff(shaping.ravel(ary)))
-    parts += [] if to_end is None else [shaping.ravel(to_end)]
+    parts = [diff(shaping.ravel(ary))]
+    for place, name, end in ((0, "to_begin", to_begin), (2, "to_end", to_end)):
+        if end is not None:
+            end = shaping.ravel(end)
+            if not np.can_cast(end.dtype, parts[-1].dtype, "same_kind"):
+                raise DTypeError(f"ediff1d: {name} of {end.dtype} does not fit into differences of {parts[-1].dtype}")
+            parts.insert(place, end.astype(parts[-1].dtype))
     return parts[0] if len(parts) == 1 else shaping.concatenate(parts)
 
 
@@ -288,15 +292,9 @@ _PLACE_SPEED = {
     "median_unbiased": 1 / 3,
     "normal_unbiased": 1 / 4,
 }
-_STEP_METHODS = (
-    "inverted_cdf",
-    "averaged_inverted_cdf",
-    "closest_observation",
-    "lower",
-    "higher",
-    "midpoint",
-    "nearest",
-)
+#: Those that give one of the values.
+_CHOICES = ("inverted_cdf", "closest_observation", "lower", "higher", "nearest")
+_STEP_METHODS = (*_CHOICES, "averaged_inverted_cdf", "midpoint")
 
 
 def _places(levels: Any, present: Any, method: str) -> Any:
@@ -323,8 +321,9 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     n = prod_of(t.shape[i] for i in axes)
     flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), n))
-    # A Python number is weak: it takes the dtype of the values.
-    share = core.above.tensor(q, dtype=flat.dtype) if isinstance(q, int | float) else _tensor(q)
+    # A Python number is weak: it takes the dtype of the values, if these are floating.
+    weak = type(q) in (int, float) and flat.dtype.kind == "f"
+    share = core.above.tensor(q, dtype=flat.dtype) if weak else _tensor(q)
     levels = share.reshape(-1)
     if levels.size and (levels._array.min() < 0 or levels._array.max() > 1):
         raise ArgumentError("quantile: q must lie in [0, 1] (percentile: in [0, 100])")
@@ -335,7 +334,9 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     below = np.floor(place._array).astype(int)
     above = np.minimum(below + 1, np.maximum(present - 1, 0))
     low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
-    between = (place - below.astype(float)).astype(flat.dtype)
+    of_shares = share.dtype if share.dtype.kind == "f" else float
+    kind = flat.dtype if method in _CHOICES else np.result_type(flat.dtype, of_shares)
+    between = (place - below.astype(float)).astype(kind)
     # Where a quantile is one of the values, its neighbour has no part in it, were it infinite.
     result = (
         where(between._array == 0, low, low + between * (high - low))
@@ -415,7 +416,7 @@ def _no_weights(name: str, kwargs: dict[str, Any]) -> None:
 def _percentiles(numpys: Any, of_share: Any) -> Any:
     @dispatch.implements(numpys)
     def function(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
-        return of_share(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
+        return of_share(a, q / 100.0 if type(q) in (int, float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
 
     return named(function, numpys.__name__, f"Differentiable ``numpy.{numpys.__name__}``, all methods.")
 

@@ -157,8 +157,9 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 @dispatch.implements(np.insert)
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
-    """Differentiable ``numpy.insert``."""
-    x, v = _tensor(arr), _tensor(values)
+    """Differentiable ``numpy.insert``; ``values`` are cast to the dtype of ``arr``."""
+    x = _tensor(arr)
+    v = elementwise.astype(_tensor(values), x.dtype)
     # Positions of arr are non-negative, those of the inserted values negative, so one run of NumPy's function places
     # both.
     mine = np.arange(x.size).reshape(x.shape)

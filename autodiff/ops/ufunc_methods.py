@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core.errors import NotDifferentiableError, ShapeError
 from autodiff.ops import calculus, elementwise, indexing, reductions, shaping, writing
-from autodiff.ops.common import bare
+from autodiff.ops.common import axes_of, bare
 from autodiff.ops.shaping import _tensor
 
 
@@ -46,13 +47,82 @@ def _running(ufunc: Any) -> Callable[..., Any]:
     return accumulate
 
 
-def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False) -> Any:
-    t = _tensor(a)
+def _step_by_step(ufunc: Any) -> Callable[..., Any]:
+    """What ``accumulate`` means, of any function of two numbers."""
+
+    def accumulate(array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
+        kind = ufunc.accumulate(t._array, axis).dtype  # NumPy tells what is wrong with the arguments
+        found: list[Any] = []
+        for part in shaping.moveaxis(t, axis, 0):
+            found.append(ufunc(found[-1], part) if found else part)
+        return (shaping.stack(found, axis) if found else t).astype(kind, copy=False)
+
+    return accumulate
+
+
+def _last(ufunc: Any, accumulate: Callable[..., Any]) -> Callable[..., Any]:
+    """What ``reduce`` means, of any function of two numbers: the last that accumulates."""
+
+    def reduce(
+        array: Any,
+        axis: Any = 0,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+        initial: Any = np._NoValue,
+        where: Any = True,
+    ) -> Any:
+        t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
+        given = {} if initial is None or initial is np._NoValue else {"initial": dispatch.bare(initial)}
+        # NumPy tells what is wrong with the arguments.
+        plain = ufunc.reduce(t._array, axis=axis, keepdims=keepdims, where=dispatch.bare(where), **given)
+        t = reductions._settled(f"{ufunc.__name__}.reduce", t, None, None, where, ufunc.identity)
+        axes = axes_of(axis if t.ndim else None, t.ndim)
+        rest = [k for k in range(t.ndim) if k not in axes]
+        t = shaping.transpose(t, (*axes, *rest)).reshape((-1, *(t.shape[k] for k in rest)))
+        if given:
+            first = shaping.broadcast_to(_tensor(initial).astype(t.dtype), (1, *t.shape[1:]))
+            t = shaping.concatenate([first, t])
+        return (
+            (accumulate(t)[-1] if len(t) else _tensor(plain)).reshape(np.shape(plain)).astype(plain.dtype, copy=False)
+        )
+
+    return reduce
+
+
+def _reduceat(ufunc: Any, reduce: Callable[..., Any]) -> Callable[..., Any]:
+    """``reduce`` of slices between places; those of one length at once."""
+
+    def reduceat(array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
+        begin, axis = (
+            np.array(dispatch.bare(indices), None if np.size(indices) else np.intp),
+            normalize_axis_index(axis, t.ndim),
+        )
+        kind = ufunc.reduceat(t._array, begin, axis).dtype  # NumPy tells what is wrong with the arguments
+        lengths = np.maximum(np.append(begin[1:], t.shape[axis])[: begin.size] - begin, 1)
+        parts, order = [], []
+        for length in np.unique(lengths):
+            order.append(np.flatnonzero(lengths == length))
+            slices = indexing.take(t, begin[order[-1]][:, None] + np.arange(length), axis)
+            parts.append(reduce(slices, axis=axis + 1))
+        if not parts:
+            return indexing.take(t, begin, axis).astype(kind, copy=False)
+        joined = shaping.concatenate(parts, axis).astype(kind, copy=False)
+        return indexing.take(joined, np.argsort(np.concatenate(order)), axis)
+
+    return reduceat
+
+
+def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False, initial: Any = -np.inf, where: Any = True) -> Any:
+    t = reductions._settled("logaddexp.reduce", _tensor(a), None, None, where, -np.inf)
     top = np.max(t._array, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):  # of nothing it is -inf
         total = np.log(reductions.sum(np.exp(t - top), axis=axis, keepdims=True)) + top
-    return total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
+    total = total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
+    return total if initial.__class__ is float and initial == -np.inf else np.logaddexp(total, initial)
 
 
 def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,4 +198,7 @@ def register() -> None:
     for ufunc, function in dispatch.differentiable.items():
         if isinstance(ufunc, np.ufunc) and ufunc.nin == 2 and ufunc.signature is None:
             methods[ufunc, "outer"] = _outer(function)
+            if ufunc.nout == 1:
+                step = methods.setdefault((ufunc, "accumulate"), _step_by_step(ufunc))
+                methods[ufunc, "reduceat"] = _reduceat(ufunc, methods.setdefault((ufunc, "reduce"), _last(ufunc, step)))
     dispatch.special.update(at=writing.at, into=writing.into, keywords=_with_keywords)

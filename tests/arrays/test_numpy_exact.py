@@ -9,6 +9,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import dispatch
+from autodiff.testing import check_gradients
 from nn import functional as F
 
 rng = np.random.default_rng(5)
@@ -330,3 +331,70 @@ def test_what_numpy_refuses_is_refused_with_its_class(f):
 def test_widths_of_other_axes_are_no_padding():
     with pytest.raises(ad.ShapeError, match="2 pairs of widths for an array of 1 axes"):
         ad.registry["pad"].function(ad.tensor(np.ones(2)), ((1, 1), (2, 2)))
+
+
+TWO_BY_TWO = "add subtract multiply divide hypot maximum fmin logaddexp logaddexp2".split()
+METHODS = {
+    "reduce": lambda u, x: u.reduce(x, axis=1),
+    "reduce kept": lambda u, x: u.reduce(x, 0, None, None, True, 1.7),
+    "accumulate": lambda u, x: u.accumulate(x, axis=-1),
+    "reduceat": lambda u, x: u.reduceat(x, [0, 3, 1, 1], axis=1),
+    "reduceat rows": lambda u, x: u.reduceat(x, [2, 0]),
+    "reduceat nowhere": lambda u, x: u.reduceat(x, []),
+}
+
+
+@pytest.mark.parametrize("name", TWO_BY_TWO)
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_of_ufuncs(name, method):
+    def f(x):
+        return METHODS[method](getattr(np, name), x)
+
+    x = np.random.default_rng(5).normal(size=(3, 4)) + 2.5
+    same(f, x)
+    same(f, x.astype(np.float32), 1e-6)
+    check_gradients(f, x, order=2)
+
+
+@pytest.mark.parametrize("name", ["logaddexp", "logaddexp2", "hypot"])
+def test_reductions_leave_out(name):
+    def f(x):
+        return getattr(np, name).reduce(x, axis=1, where=[[True, False, True]], initial=0.5)
+
+    x = np.random.default_rng(5).normal(size=(2, 3))
+    same(f, x)
+    check_gradients(f, x, order=2)
+
+
+@pytest.mark.parametrize("wrong", [lambda x: np.subtract.reduce(x, axis=(0, 1)), lambda x: np.add.reduceat(x, [7])])
+def test_numpy_tells_what_a_method_cannot_do(wrong):
+    for x in (np.ones((2, 3)), ad.tensor(np.ones((2, 3)))):
+        with pytest.raises((ValueError, IndexError)):
+            wrong(x)
+
+
+QUANTILES = """inverted_cdf averaged_inverted_cdf closest_observation interpolated_inverted_cdf hazen weibull linear
+median_unbiased normal_unbiased lower higher midpoint nearest""".split()
+
+
+@pytest.mark.parametrize("method", QUANTILES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.uint8])
+def test_quantiles_of_every_dtype(method, dtype):
+    x = np.array([[3, 1, 2, 7], [5, 2, 2, 1]], dtype)
+    for q in (0.3, 1.0, [0.2, 0.7], np.float64(0.3), np.float32(0.5)):
+        for function in (np.quantile, np.nanquantile, np.percentile):
+            found, right = (function(t, q, axis=1, method=method) for t in (ad.tensor(x), x))
+            assert found.dtype == right.dtype
+            np.testing.assert_allclose(found.data, right, rtol=2e-3 if dtype == np.float16 else 1e-6)
+    for function in (np.median, np.nanmedian):
+        np.testing.assert_array_equal(function(ad.tensor(x), axis=0).data, function(x, axis=0))
+
+
+def test_what_is_put_in_takes_the_dtype_of_the_array():
+    x = np.arange(4, dtype=np.float32)
+    for f in (lambda x: np.insert(x, slice(0, 2), [7.0, 8.0]), lambda x: np.ediff1d(x, [1.0], np.ones(2))):
+        assert f(ad.tensor(x)).dtype == f(x).dtype == np.float32
+    np.testing.assert_array_equal(np.insert(ad.tensor(np.arange(3)), 1, 2.7).data, np.insert(np.arange(3), 1, 2.7))
+    for y in (np.arange(3), ad.tensor(np.arange(3))):
+        with pytest.raises(TypeError, match="to_end"):
+            np.ediff1d(y, to_end=0.5)
