@@ -641,12 +641,17 @@ def _vonmises_inverse(q: Any, kappa: Any) -> Any:
     return low
 
 
+def _as_given(found: Any, *given: Any) -> Any:
+    """What a rule computed by public functions: of arrays an array."""
+    return found if any(hasattr(value, "_node") for value in given) else bare(found)
+
+
 _vonmises_ppf = Primitive(
     "vonmises_ppf",
     _vonmises_inverse,
-    lambda g, out, q, kappa: quotient(g, _vonmises_density(out, kappa)),
-    lambda g, out, q, kappa: (
-        -quotient(g * _vonmises_slope(_tensor(out), _tensor(kappa)), _vonmises_density(out, kappa))
+    lambda g, out, q, kappa: _as_given(quotient(g, _vonmises_density(out, kappa)), g, out, kappa),
+    lambda g, out, q, kappa: _as_given(
+        -quotient(g * _vonmises_slope(_tensor(out), _tensor(kappa)), _vonmises_density(out, kappa)), g, out, kappa
     ),
     sample=lambda draw: ((draw.array((2,), 0.2, 0.8), draw.array((), 0.5, 3.0)), {}),
     pointwise=True,

@@ -286,8 +286,7 @@ class Code:
     def _line(self, op: Op) -> list[str]:
         if op.kind == "guard":
             return [f"if {'not ' if op.target else ''}{self._name(op.args[0])}: return MISS"]
-        lines = self._call(op)
-        return [*lines[:-1], op.under(lines[-1])] if lines else lines
+        return op.under(*self._call(op))
 
     def _call(self, op: Op) -> list[str]:
         out = op.out

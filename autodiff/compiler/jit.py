@@ -226,7 +226,7 @@ class Jit(Generic[F]):
     def _trace(self, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any], state: Any) -> Traced:
         recorder = Recorder()
         tracer = Tracer(recorder, self._declared)
-        recorder.decided, recorder.pure = tracer.truth, True
+        recorder.decided = tracer.truth
         saved = [(t, t._data, t._node, gradient_of(t)) for t in tensors]
         generators = [(g, g.bit_generator.state) for g in self._declared.generators]
         groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]

@@ -16,7 +16,7 @@ from autodiff.compiler.check import same
 from autodiff.compiler.emit import MISS, Code, defined
 from autodiff.compiler.layout import Pool, Scratch
 from autodiff.compiler.listing import Listing
-from autodiff.compiler.private import ours, private, recording
+from autodiff.compiler.private import in_one_call, is_pure, recording
 from autodiff.compiler.record import Recorder, Slot, Unrecordable
 from autodiff.compiler.standin import Recorded, mapped
 from autodiff.compiler.trace import Entry, frozen, layout_of
@@ -133,7 +133,7 @@ class Arguments:
         With ``strict`` everything else in it, and how arrays lie, is tested to be what it was; without, that is known.
         """
         kind = value.__class__
-        if kind is np.ndarray or isinstance(value, np.generic):
+        if kind is np.ndarray or (isinstance(value, np.generic) and (self.numbers or not strict)):
             if strict:
                 self.layout(value, text)
             return self.take(value, text)
@@ -150,7 +150,7 @@ class Arguments:
             if strict:
                 self.tests.append(f"{text}.keys() == {self.constant(value)}.keys()")
             return {key: self.taken(item, f"{text}[{key!r}]", strict) for key, item in value.items()}
-        plain = (bool, int, float, complex, slice, ShapeOnly, *_AS_IT_IS)
+        plain = (bool, int, float, complex, np.generic, slice, ShapeOnly, *_AS_IT_IS)
         if value is not None and value is not ... and not isinstance(value, plain) and not callable(value):
             raise Unrecordable(f"it takes a {kind.__name__}")
         if strict or kind is float or kind is complex:
@@ -228,7 +228,7 @@ def prepared(workshop: Workshop, entry: Entry, inputs: Any, attrs: dict[str, Any
 
 def _forward_of(op: Any, inputs: Any) -> Any:
     """What applying the operation to these inputs calls; None where that is not to be prepared."""
-    if not isinstance(op, (Primitive, Fused)) or not (isinstance(op.forward, np.ufunc) or ours(op.forward)):
+    if not isinstance(op, (Primitive, Fused)) or not is_pure(op.forward):
         return None  # the program's own
     if op.fused and any(isinstance(getattr(value, "_data", None), np.generic) for value in inputs):
         return None  # which is given arrays
@@ -304,10 +304,9 @@ def _prepared(
     alike = (op, setting, tuple([_layouts(value) for value in inputs]), frozen(attrs), own) if numbers else None
     known_code = workshop.codes.get(alike) if alike is not None else None
     if known_code is None:
-        forward = private(forward)
         by_the_engine = tuple([part._data for part in result]) if result.__class__ is tuple else result._data
         with recording(recorder):
-            made = forward(*standins, **given)
+            made = in_one_call(forward)(*standins, **given)
             out, kept = made if op.fused else (made, None)
             parts = out if type(out) is tuple else (out,)
             if not all(type(part) is Recorded and isinstance(part.value, np.ndarray | np.generic) for part in parts):

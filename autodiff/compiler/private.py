@@ -12,6 +12,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -23,10 +24,11 @@ from autodiff.compiler.passes.chains import compiles, least
 from autodiff.compiler.record import Recorder, Unrecordable, cleared
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.core import backward
+from autodiff.core.modes import ORDINARY, current_state, state_as
 from autodiff.core.pytree import flatten
 from autodiff.ops import common, elementwise, stable
 
-__all__ = ["beginning", "in_one_call", "ours", "private", "recording", "vanished"]
+__all__ = ["beginning", "in_one_call", "is_pure", "ours", "private", "recording", "vanished"]
 
 _MAKERS = """arange array asanyarray asarray ascontiguousarray asfortranarray empty eye full identity ones require tri
     zeros""".split()
@@ -130,8 +132,8 @@ def in_one_call(function: Any) -> Any:
         before, refused = len(recorder.ops), recorder.refused
         try:
             return own(*args, **kwargs)
-        except Unrecordable:
-            if not recorder.live or not recorder.pure:
+        except Exception as error:  # C code may have made one of its own of what was refused
+            if not recorder.live or (recorder.refused == refused and not isinstance(error, Unrecordable)):
                 raise
             values, _ = flatten((args, kwargs))
             if any(isinstance(value, Batched) for value in values):
@@ -140,8 +142,15 @@ def in_one_call(function: Any) -> Any:
                 raise
             del recorder.ops[before:]
             recorder.refused = refused
-            return recorder.call(function, args, kwargs)
+            return recorder.call(alone, args, kwargs)
 
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        """The function, whose own operations are nobody's to follow."""
+        with state_as(replace(current_state() or ORDINARY, tracer=None)):
+            found = function(*args, **kwargs)
+        return getattr(found, "_data", found)
+
+    _copies[run] = run  # it follows by itself
     return run if own is not None else None
 
 
@@ -246,6 +255,15 @@ _copies: dict[Any, Any] = {
 _tables: dict[int, _Globals] = {}
 _LIBRARY = ("autodiff", "nn", "optim")
 _numpy = _Namespace(np)
+
+
+def is_pure(function: Any) -> bool:
+    """Whether it is known to depend on its arguments alone: a ufunc or a function of the library, or one of these with
+    some arguments given.
+    """
+    if isinstance(function, partial):
+        return is_pure(function.func)
+    return isinstance(function, np.ufunc) or ours(function)
 
 
 def ours(function: Any) -> bool:

@@ -112,10 +112,10 @@ class Op:
         self.writes: tuple[Storage, ...] = ()
         self.errors: dict[str, Any] | None = None
 
-    def under(self, line: str) -> str:
-        """A line of Python under the floating-point error state that the call has of its own."""
+    def under(self, *lines: str) -> list[str]:
+        """Lines of Python under the floating-point error state that the call has of its own."""
         own = ", ".join(f"{name}={what!r}" for name, what in self.errstate().items())
-        return f"with np.errstate({own}): {line}" if own else line
+        return [f"with np.errstate({own}):", *(f"    {line}" for line in lines)] if own and lines else [*lines]
 
     def errstate(self) -> dict[str, Any]:
         """What it changes of the caller's floating-point error state."""
@@ -248,7 +248,6 @@ class Recorder:
         self.slots: list[Slot] = []
         self.live = True
         self.late = False  # whether zero times infinity is looked for in what a backward pass gives, not in its steps
-        self.pure = False  # whether a function of the library may be called as a whole, being pure by contract
         self.loops = False  # whether it is of a loop's body (body.py), which asks no questions about whole arrays
         self.begun = 0  # how many calls there were when the latest hand-derived backward began
         self.errors: Any = None

@@ -120,7 +120,7 @@ def _frozen(value: Any) -> Any:
     if kind is np.ndarray:
         return layout_of(value)
     if isinstance(value, np.generic):
-        return kind, value.tobytes()
+        return kind if isinstance(value, np.inexact) else (kind, value.tobytes())
     if isinstance(value, (np.dtype, type)) or value is Ellipsis:
         return kind, value
     return kind, id(value)

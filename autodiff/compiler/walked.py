@@ -14,7 +14,7 @@ import numpy as np
 from autodiff.compiler.check import same
 from autodiff.compiler.emit import MISS, Code
 from autodiff.compiler.prepare import UNLIKE, Arguments, Workshop, written
-from autodiff.compiler.private import beginning, in_one_call, ours, private, recording
+from autodiff.compiler.private import beginning, in_one_call, is_pure, private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
 from autodiff.compiler.standin import Recorded
 from autodiff.compiler.trace import Entry
@@ -59,7 +59,7 @@ class Shadow:
 
     def __init__(self, op: Any) -> None:
         self.op = op
-        self.foreign = not all(rule is None or ours(rule) for rule in ([op.backward] if op.fused else op.rules))
+        self.foreign = not all(rule is None or is_pure(rule) for rule in ([op.backward] if op.fused else op.rules))
         self.multiplies = multiplies(op)
         self.forward = in_one_call(op.forward)
         if isinstance(op.tangents, tuple):

@@ -9,6 +9,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import batching, dispatch
 from autodiff.batching import Lanes, is_batched
+from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Primitive, above
 from autodiff.ops.common import bare
@@ -188,7 +189,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     _no_out("take", out)
     x = ravel(a) if axis is None or not np.ndim(dispatch.bare(a)) else _tensor(a)  # a number is taken for a row
     place = 0 if axis is None else normalize_axis_index(axis, x.ndim)
-    where = np.asarray(dispatch.bare(indices))
+    where = as_array(dispatch.bare(indices))
     if where.dtype.kind not in "iu" and where.size:
         raise ArgumentError(f"take: indices must be integers, got dtype {where.dtype}")
     where = where.astype(np.intp)
@@ -215,7 +216,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
             raise ShapeError(f"take_along_axis: indices of {ndim} axes for an array of {x.ndim}; they must agree")
         place = normalize_axis_index(axis, ndim) - ndim
         return above.each_lane(lambda x, where: _along_axis(x, where, place), [x, indices], pointwise=True)
-    where = np.asarray(dispatch.bare(indices))
+    where = as_array(dispatch.bare(indices))
     if axis is None and where.ndim == 1:
         return getitem_.function(ravel(arr), where)
     if axis is None:

@@ -5,6 +5,7 @@ compared in ``test_compile_steps.py``.
 import asyncio
 import contextvars
 import copy
+import importlib
 import pickle
 import sys
 import threading
@@ -336,9 +337,15 @@ def test_what_is_prepared_is_not_kept_alive_by_it() -> None:
     assert sys.getrefcount(x) == count == 2
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+for _name in ("linalg", "signal", "special", "stats"):
+    importlib.import_module(f"autodiff.{_name}")  # whose operations are tried as well
+LENGTHY = "betainc_slope betainccinv betaincinv hyperu hyperu_slope kv_slope zeta_slope".split()
+OPS = [pytest.param(name, marks=[pytest.mark.slow] if name in LENGTHY else []) for name in sorted(registry)]
+
+
+@pytest.mark.parametrize("name", OPS)
 def test_every_operation_both_ways(name: str) -> None:
-    """Value and gradients of an operation's own example."""
+    """Value and gradients of an operation's own example, prepared as wholes, and as one function under ``jit``."""
     op = registry[name]
     draw = RandomDraw(np.random.default_rng(5))
     args, kwargs = sample_call(op, draw)
@@ -361,13 +368,16 @@ def test_every_operation_both_ways(name: str) -> None:
         )
         return [o.detach() for o in outs], [leaf.grad for leaf in leaves], list(found)
 
-    step, checked = autodiff.compile(call), autodiff.compile(call, check=True)
+    usual = name in autodiff._AT_IMPORT
+    runs = [autodiff.compile(call), autodiff.jit(call), *([autodiff.compile(call, check=True)] if usual else [])]
     inputs = [args[i] for i in places]
-    for scale in (1.0, 1.0, 0.97, 0.95):
+    for scale in (1.0, 1.0, 0.97, 0.95) if usual else (1.0, 1.0, 0.97):
         moved = [a * scale if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in inputs]
-        assert same_bits(step(*moved), call(*moved))
-        assert same_bits(checked(*moved), call(*moved))
+        expected = call(*moved)
+        assert all(same_bits(run(*moved), expected) for run in runs)
+    step: Any = runs[0]
     assert step.replays >= 2
+    assert not any(entry.why for entry in step.plan.entries)
 
 
 @settings(deadline=None)
@@ -598,7 +608,7 @@ def test_code_that_differs_from_the_engine_is_not_adopted(where: str, monkeypatc
         made = private(function)
         return lambda *args, **kwargs: made(*args, **kwargs) * 1.5
 
-    monkeypatch.setattr(f"autodiff.compiler.{where}.{'in_one_call' if where == 'walked' else 'private'}", another)
+    monkeypatch.setattr(f"autodiff.compiler.{where}.in_one_call", another)
     monkeypatch.setattr(walked, "_shadows", {})
     slope = autodiff.grad(lambda x: np.sum(np.sinh(x) * 3))
     step = autodiff.compile(slope)
@@ -631,3 +641,14 @@ def test_rules_within_transforms_see_what_they_see_without(transform: Any) -> No
     for i in range(3):
         x = np.random.default_rng(i).normal(size=(4, 3))
         assert same_bits(compiled(x), f(x))
+
+
+def test_options_that_numpy_computed_are_read_as_they_come() -> None:
+    step = autodiff.compile(lambda x, slope: F.leaky_relu(Tensor(x), slope).sum())
+    smooth = autodiff.compile(lambda x, share: F.cross_entropy(x, np.array([0, 1]), label_smoothing=share))
+    x = np.array([[1.0, -2.0], [0.5, -3.0]])
+    for value in np.linspace(0.1, 0.5, 6):
+        assert same_bits(step(x, value), F.leaky_relu(Tensor(x), value).sum())
+        assert same_bits(smooth(x, value), F.cross_entropy(x, np.array([0, 1]), label_smoothing=value))
+    assert (step.recordings, smooth.recordings) == (1, 1)
+    assert not any(entry.why for entry in (*step.plan.entries, *smooth.plan.entries))

@@ -701,6 +701,12 @@ def test_what_was_computed_before_is_not_computed_again() -> None:
         np.testing.assert_array_equal(found[4][0], expected[4][0])
 
 
+def test_running_maxima_are_followed() -> None:
+    f = autodiff.value_and_grad(lambda x: np.sum(np.maximum.accumulate(x, axis=0) * np.arange(3.0)))
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    assert bits(autodiff.jit(f)(x)) == bits(f(x))
+
+
 def test_a_tangent_that_vanishes_is_followed() -> None:
     def f(theta: Any) -> Any:
         still = np.zeros((3, 3)) + theta[0] * np.zeros((3, 3))

@@ -399,7 +399,7 @@ class Chain:
                 call = f"t{number} = {call}"
             elif not is_ufunc:
                 call = f"{into}[...] = {call}"
-            lines.append(op.under(call))
+            lines += op.under(call)
         self.source = f"def chain({passed}):\n" + "".join(f"    {line}\n" for line in lines)
         exec(compile(self.source, "<chain>", "exec"), scope)
         return scope["chain"]
