@@ -127,6 +127,9 @@ def _note(
         return
     if state.anomaly or state.traced:
         node.set_extra("trace", _user_line())
+    if state.traced and facts:
+        # By what a program's arguments are known again: an operation may keep a copy.
+        node.set_extra("given", {place: id(inputs[place]) for place, *_ in facts})
     if state.scope:
         node.set_extra("scope", state.scope)
     if state.mark is not None:

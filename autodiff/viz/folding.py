@@ -134,7 +134,8 @@ def _repeats(tree: _Tree) -> None:
         if isinstance(item, _Group):
             return code_of[id(item)]
         node = tree.view.nodes[item]
-        label = "" if node.kind in _LEAVES and node.kind != "constant" else node.label
+        # Names of leaves and numbers may differ from copy to copy, as a counter's do.
+        label = "" if node.kind in _LEAVES and (node.kind != "constant" or node.shape is None) else node.label
         return codes.setdefault(
             (label, node.kind, node.family, node.shape, node.dtype, len(tree.incoming[item])), len(codes)
         )

@@ -252,6 +252,7 @@ def draw(
         known: dict[int, str] = {}
         kinds: dict[str, Part] = {}
         inputs: list[str] = []
+        arguments: dict[int, str] = {}
         failure = None
         if isinstance(output, Tensor) or not callable(output):
             if args:
@@ -262,12 +263,16 @@ def draw(
         else:
             # Constants are known by their arrays, so these are kept where there are names to find.
             outputs, inputs, failure = run(output, args, shown.arrays or bool(names))
+            arguments = names_of(dict(zip(inputs, args, strict=False)))
             if hasattr(output, "named_parameters"):
                 known = names_of({"": output})
                 kinds = module_kinds(output)
         known |= names_of(names or {})
         kinds = kinds_of(names or {}) | kinds
-        view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs, failure=failure)
+        view = snapshot(
+            outputs, shown=shown, names=known, kinds=kinds, title=title,
+            inputs=inputs, arguments=arguments, failure=failure,
+        )  # fmt: skip
         if direction != "forward" and failure is None:
             view = (backward_view if direction == "backward" else facing_view)(view)
         return view, failure is None

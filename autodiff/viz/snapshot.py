@@ -126,6 +126,7 @@ class _Builder:
     unknown: int = 0
     inner: bool = False
     inputs: frozenset[str] = frozenset()
+    arguments: Mapping[int, str] = field(default_factory=dict)
     given: dict[Any, str] = field(default_factory=dict)
     port_names: dict[str, str] = field(default_factory=dict)
 
@@ -259,7 +260,11 @@ class _Builder:
         for entry in order:
             if isinstance(entry, Variable) or entry in places:
                 continue
-            # A leaf is drawn just before its first use, so that what belongs together stands together.
+            # A leaf is drawn just before its first use, so that what belongs together stands together, and before it
+            # what comes from outside.
+            for slot, value in constant_inputs(entry):
+                if self.argument(entry, slot, value):
+                    self.constant_of(entry, slot, value, cluster)
             for parent in entry.parents:
                 if isinstance(parent, Variable) and parent not in places:
                     places[parent] = self.leaf(parent, cluster)
@@ -339,13 +344,10 @@ class _Builder:
         trace = None if self.inner else node.extra("trace")
         if trace:
             details.append(("line", _short(trace)))
-        _, inputs = known_arrays(node) if self.shown.arrays or self.names else (None, ())
         sources = [(places[parent], slot) for slot, parent in enumerate(node.parents) if parent is not None]
         for slot, value in constant_inputs(node):
             port = self.port_names.get(value.name or "") if self.inner and isinstance(value, Constant) else None
-            array = inputs[slot] if slot < len(inputs) else None
-            name = op.inputs[slot] if op.fused else "constant"
-            sources.append((port or self.constant(value, cluster, array, name), slot))
+            sources.append((port or self.constant_of(node, slot, value, cluster), slot))
         if self.shown.arrays and node.saved is not None and op.pull is None:
             details.append(("kept for the backward pass", _memory(_kept(node))))
         facts = self.facts(node)
@@ -375,8 +377,10 @@ class _Builder:
                 sources.append(places[entry])
             elif hasattr(value, "shape") and hasattr(value, "dtype"):
                 array = getattr(value, "_data", value)
-                named = Constant(value.shape, value.dtype, getattr(value, "name", None))
-                sources.append(self.constant(named, None, array))
+                name = getattr(value, "name", None) or self.arguments.get(id(array), "")
+                named = Constant(value.shape, value.dtype, name)
+                argument = name if name.partition(".")[0] in self.inputs else ""
+                sources.append(self.constant(named, None, array, argument=argument))
             elif value is not None:
                 sources.append(self.constant(value, None))
         shapes = [shape_text(v.shape, str(v.dtype)) for v in failure.inputs if hasattr(v, "shape")]
@@ -423,14 +427,30 @@ class _Builder:
         label = (number_text(part, 2) or f"‖∂‖ {size:.3g}") if self.shown.compare else ""
         return {"details": tuple(details), "label": label, "alert": _alert(part)}
 
-    def constant(self, value: Any, cluster: str | None, array: Any = None, name: str = "constant") -> str:
+    def argument(self, node: Node, slot: int, value: Any) -> str:
+        """The name of the program's argument that stands in a place of a node; none for any other constant."""
+        if not isinstance(value, Constant) or self.inner:
+            return ""
+        own = value.name or self.arguments.get((node.extra("given") or {}).get(slot, 0), "")
+        return own if own.partition(".")[0] in self.inputs else ""
+
+    def constant_of(self, node: Node, slot: int, value: Any, cluster: str | None) -> str:
+        """The box of a constant input."""
+        inputs = known_arrays(node)[1] if self.shown.arrays or self.names else ()
+        array = inputs[slot] if slot < len(inputs) else None
+        name = node.op.inputs[slot] if node.op.fused else "constant"
+        return self.constant(value, cluster, array, name, self.argument(node, slot, value))
+
+    def constant(
+        self, value: Any, cluster: str | None, array: Any = None, name: str = "constant", argument: str = ""
+    ) -> str:
         if not isinstance(value, Constant):
             return self.box(
                 label=repr(value), kind="constant", family="constant", cluster=cluster, numbers=_numbers(value)
             )
         known = None
-        label = value.name or self.names.get(id(array)) or name
-        if not self.inner and value.name in self.inputs:
+        label = argument or value.name or self.names.get(id(array)) or name
+        if argument:
             # An argument of the program is one box, however often it is read.
             known = (label, value.shape, value.dtype)
             if known in self.given:
@@ -489,7 +509,7 @@ class _Builder:
                 continue
             entry = stand_in._node if isinstance(stand_in, Tensor) else None
             rows, details = self.agreement(done, slot, entry) if compare and parent is not None else ((), ())
-            source = places[parent] if parent is not None else self.constant(constants[slot], cluster)
+            source = places[parent] if parent is not None else self.constant_of(node, slot, constants[slot], cluster)
             port = by_slot[slot] = self.box(
                 label=input_name, kind="port", family="leaf", cluster=frame, rows=rows, details=details
             )
@@ -741,16 +761,18 @@ def snapshot(
     kinds: Mapping[str, Part] | None = None,
     title: str = "",
     inputs: Sequence[str] = (),
+    arguments: Mapping[int, str] | None = None,
     failure: Failure | None = None,
 ) -> GraphView:
     """The graph that ended in some tensors, as data.
 
     ``names`` are those of graph entries and arrays by ``id``, ``kinds`` says what module stands at each path,
-    ``inputs`` are the names of the program's arguments; where the program stopped, ``failure``, is drawn as a red
-    box. A GraphError if gradients are to be compared and an earlier backward pass has freed the graph.
+    ``inputs`` are the names of the program's arguments, ``arguments`` those of its arrays by ``id``; where the program
+    stopped, ``failure``, is drawn as a red box. A GraphError if gradients are to be compared and an earlier backward
+    pass has freed the graph.
     """
     shown = shown or Shown()
-    builder = _Builder(shown, names or {}, kinds or {}, inputs=frozenset(inputs))
+    builder = _Builder(shown, names or {}, kinds or {}, inputs=frozenset(inputs), arguments=arguments or {})
     if failure is not None:
         shown = builder.shown = replace(shown, gradients=False, compare=False)
         outputs = [*outputs, *(t for t in failure.inputs if isinstance(t, Tensor) and t._node is not None)]

@@ -454,6 +454,8 @@ def starred(labels: Sequence[str]) -> str:
     >>> starred(["blocks.0.w", "blocks.1.w"])
     'blocks.*.w'
     """
+    if all(label[-1:].isdigit() and label[:1] in "-0123456789" for label in labels):
+        return labels[0] if len(set(labels)) == 1 else f"{labels[0]} … {labels[-1]}"
     parts = [label.split(".") for label in labels]
     if len({len(part) for part in parts}) != 1:
         return labels[0]

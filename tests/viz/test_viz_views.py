@@ -338,6 +338,17 @@ def test_equal_rounds_are_rolled_however_few_the_boxes(count):
     assert [c.times for c in graph.view.clusters if c.kind == "repeat"] in ([count], [count - 1])
 
 
+def test_rounds_that_differ_in_a_number_are_rolled_and_show_the_first_and_the_last():
+    def count(x, w):
+        for i in range(30):
+            x = x * w + i
+        return x
+
+    graph = draw(count, 0.9, 0.5)
+    assert len(labels(graph)) < 8
+    assert "0 … 29" in labels(graph)
+
+
 def test_steps_of_a_cell_are_rolled_under_its_name():
     cell = nn.LSTMCell(3, 4)
 
@@ -384,6 +395,36 @@ def test_what_is_given_to_a_program_stands_outside_of_modules_and_is_one_box(nam
     assert given_box.cluster is None
     assert sum(e.source == given_box.id for e in view.edges) == 2
     assert all(n.cluster is not None for n in view.nodes if n.label.endswith((".weight", ".bias")))
+
+
+class OfIds(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(5, 3), nn.Linear(3, 2)
+
+    def forward(self, batch):
+        return self.out(self.table(batch["ids"]) * batch["scale"])
+
+
+NET, LOSS = OfIds(), nn.CrossEntropyLoss()
+IDS, SCALE = np.array([0, 4]), np.ones((2, 1), np.float32)
+
+
+@pytest.mark.parametrize("options", [{"depth": 0}, {"fold": False}, {"fold": False, "values": True}])
+@pytest.mark.parametrize(
+    ("program", "args", "names"),
+    [
+        (lambda indices: NET.table(indices), (IDS,), {"indices"}),
+        (lambda ids, target: LOSS(NET({"ids": ids, "scale": 1.0}), target), (IDS, IDS % 2), {"ids", "target"}),
+        (NET, ({"ids": IDS, "scale": SCALE},), {"batch.ids", "batch.scale"}),
+        (lambda x, mask: np.where(mask, x, 0.0), (np.ones(3), np.array([True, False, True])), {"x", "mask"}),
+    ],
+)
+def test_indices_targets_and_masks_that_a_program_is_given_are_its_inputs(program, args, names, options):
+    graph = draw(program, *args, names={} if program is NET else {"net": NET, "loss": LOSS}, **options)
+    shown = {n.label: n for n in graph.view.visible().nodes}
+    assert names <= set(shown)
+    assert all(shown[name].cluster is None for name in names)
 
 
 def test_frames_of_named_modules_say_their_classes_and_two_of_one_path_none():
