@@ -11,9 +11,9 @@ Formulas: NIST Digital Library of Mathematical Functions, 8.2, 8.17, 10.9, 10.15
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
-from math import comb, factorial
+from math import comb, factorial, prod
 from typing import Any
 
 import numpy as np
@@ -198,37 +198,59 @@ def _turned(phase: int, n: int, angle: Any) -> Any:
     return np.cos(angle + (n + phase) * (np.pi / 2))
 
 
-def _macdonald(v: Any, z: Any, n: int) -> Any:
-    """``d^n K_v(z) / dv^n``, the integral of ``exp(-z cosh t) cosh(v t)`` from 0 (DLMF 10.32.9)."""
+def _macdonald(v: Any, z: Any, n: int, m: int = 0, scaled: bool = False) -> Any:
+    """``d^n K_v(z) / dv^n``, the integral of ``exp(-z cosh t) cosh(v t)`` from 0 (DLMF 10.32.9); with ``scaled`` that
+    of ``exp(z) K_v(z)``, and its m-th derivative in z, to which ``1 - cosh t`` belongs: no term has another sign.
+    """
     size = np.abs(v)
     good = (z > 0) & np.isfinite(z) & np.isfinite(v)
     z, size = np.where(good, z, 1.0), np.where(good, size, 1.0)
     peak = np.arcsinh(size / z)
-    top = size * peak - z * np.cosh(peak)
+
+    def fall(t: Any) -> Any:  # cosh(t) - 1
+        return 2 * np.sinh(t / 2) ** 2
 
     def height(t: Any) -> Any:
-        return size * t - z * np.cosh(t)
+        return size * t - z * fall(t)
 
-    reach = _where_it_has_fallen(lambda t: top - height(t), peak, peak + 10 + np.log1p(1 / z))
+    top = height(peak)
+    sharp = 10 / np.sqrt(np.hypot(size, z))
+    reach = _where_it_has_fallen(lambda t: top - height(t), peak, peak + np.minimum(10 + np.log1p(1 / z), 1.01 * sharp))
 
     def integrand(t: Any) -> Any:
-        back = np.exp(-2 * size * t)
-        return t**n * (1 + back if n % 2 == 0 else 1 - back) * np.exp(height(t) - top)
+        both = 1 + np.exp(-2 * size * t) if n % 2 == 0 else -np.expm1(-2 * size * t)
+        return t**n * (-fall(t)) ** m * both * np.exp(height(t) - top)
 
-    sharp = np.minimum(10 / np.sqrt(np.sqrt(size * size + z * z)), peak)
-    total = 0.5 * np.exp(top) * _over_panels(integrand, [0 * peak, peak - sharp, peak, reach])
+    total = _over_panels(integrand, [0 * peak, peak - np.minimum(sharp, peak), peak, reach])
+    total = 0.5 * np.exp(top if scaled else top - z) * total
     return np.where(good, np.where((v < 0) & (n % 2 == 1), -total, total), np.where(z == np.inf, 0.0, np.nan))
 
 
-def _decaying(v: Any, z: Any, fall: Callable[[Any], Any], n: int, sign: float = -1.0) -> Any:
-    """The n-th derivative in v of the integral of ``exp(sign v t - z fall(t))`` from 0."""
-    drop = lambda t: z * (fall(t) - fall(0 * t)) - sign * v * t
-    peak = np.maximum(sign * v, 0) / z
-    peak = np.arcsinh(peak)
-    reach = _where_it_has_fallen(drop, peak, peak + 12 + np.log1p((1 + np.abs(v)) / z))
+def _decaying(v: Any, z: Any, fall: Callable[[Any], Any], n: int, low: Any = 0.0, m: int = 0, lift: Any = 0.0) -> Any:
+    """The n-th derivative in v of the integral of ``exp(-v t - z fall(t) - lift)`` from ``low``, for positive v; and
+    the m-th in z, where ``lift`` is z.
+    """
+    low = low + 0 * z
+    drop = lambda t: z * (fall(t) - fall(low)) + v * (t - low)
+    reach = _where_it_has_fallen(drop, low, low + 12 + np.log1p((1 + v) / z))
     return _over_panels(
-        lambda t: (sign * t) ** n * np.exp(sign * v * t - z * fall(t)), [0 * reach, reach / 8, reach / 3, reach]
+        lambda t: (-t) ** n * (-fall(t) - 1) ** m * np.exp(-v * t - z * fall(t) - lift),
+        [low + share * (reach - low) for share in (0, 1 / 8, 1 / 3, 1)],
     )
+
+
+def _growing(v: Any, z: Any, n: int) -> Any:
+    """The n-th derivative in v of the integral of ``exp(v t - z sinh(t))`` from 0."""
+    peak = np.arccosh(np.maximum(v / z, 1))
+
+    def height(t: Any) -> Any:
+        return v * t - z * np.sinh(t)
+
+    top = height(peak)
+    reach = _where_it_has_fallen(lambda t: top - height(t), peak, peak + 12 + np.log1p((1 + np.abs(v)) / z))
+    sharp = np.minimum(10 / np.sqrt(z * np.sinh(peak) + 1), np.minimum(peak, reach - peak))
+    cuts = [0 * peak, peak - sharp, peak, peak + np.minimum(sharp, (reach - peak) / 4), reach]
+    return np.exp(top) * _over_panels(lambda t: t**n * np.exp(height(t) - top), cuts)
 
 
 def _round_trip(f: Callable[[Any], Any], v: Any, z: Any) -> Any:
@@ -239,54 +261,115 @@ def _round_trip(f: Callable[[Any], Any], v: Any, z: Any) -> Any:
     return _summed(f, 0 * z, np.pi + 0 * z, count) / np.pi
 
 
-def _series(v: Any, z: Any, n: int, sign: float) -> Any:
-    """The n-th derivative in v of ``sum (sign z^2 / 4)^k (z / 2)^v / (k! gamma(k + v + 1))``."""
-    s = require("scipy.special")
-    log, total, term = np.log(z / 2), 0.0, 1.0
-    for k in range(60):
-        place = k + v + 1
-        slopes = _moment(lambda i, j: (log if i == 1 else 0.0) - polygamma(i - 1, place), n, 0)  # noqa: B023
-        total = total + term * slopes * np.exp(v * log - s.gammaln(place))
-        term = term * (sign * z * z / 4) / (k + 1)
-    return total
+def _turn(k: int, v: Any) -> Any:
+    """The k-th derivative of the sine at ``pi v``, exact where v is a whole number."""
+    turns = np.rint(v)
+    return (1 - 2 * (turns % 2)) * (1, 1, -1, -1)[k % 4] * (np.cos if k % 2 else np.sin)(np.pi * (v - turns))
 
 
-def _products(v: Any, n: int, f: Callable[[Any, int], Any], rest: Callable[[int], Any]) -> Any:
-    """Leibniz' rule: the n-th derivative of ``f(pi v) rest(v)``, where f(angle, k) is the k-th derivative of f."""
-    return sum(comb(n, k) * np.pi**k * f(np.pi * v, k) * rest(n - k) for k in range(n + 1))
+def _products(v: Any, n: int, phase: int, rest: Callable[[int], Any]) -> Any:
+    """Leibniz' rule: the n-th derivative of ``sin(pi v) rest(v)``; with ``phase`` 1 of the cosine."""
+    return sum(comb(n, k) * np.pi**k * _turn(k + phase, v) * rest(n - k) for k in range(n + 1))
 
 
-def _sine(angle: Any, k: int) -> Any:
-    return _turned(-1, k, angle)
-
-
-def _cosine(angle: Any, k: int) -> Any:
-    return _turned(0, k, angle)
-
-
-def _bessel(kind: str, v: Any, z: Any, n: int) -> Any:
-    """``d^n/dv^n`` of ``J``, ``Y`` or ``I`` by Schlaefli's integrals (DLMF 10.9.6, 10.9.7, 10.32.4), J and I of small
-    arguments by their series.
+def _contour(kind: str, v: Any, z: Any, n: int, m: int, scaled: bool) -> Any:
+    """``d^n/dv^n`` of J or I for positive v, by the integral of ``exp(z sinh t - v t)`` or ``exp(z cosh t - v t)`` from
+    infinity less pi i to infinity plus pi i (DLMF 10.9.17, 10.32.12), upright through the saddle, where v is the slope:
+    there nothing cancels. With ``scaled`` of ``exp(-z) I``, and m times in z.
     """
+    fall: Any = np.cosh if kind == "I" else np.sinh
+    if kind == "I":
+        low, r, lift = np.arcsinh(v / z), np.hypot(v, z), z if scaled else 0.0
+        top, pull = v * v / (r + z) - v * low + (z - lift), v
+    else:
+        low, r, lift = np.arccosh(np.maximum(v / z, 1)), np.sqrt(np.maximum(v - z, 0) * (v + z)), 0.0
+        top, pull = r - v * low, np.maximum(v, z)
+
+    def integrand(angle: Any) -> Any:
+        place = low + 1j * angle
+        value = (-place) ** n * (2 * np.sinh(place / 2) ** 2) ** m * np.exp(1j * (pull * np.sin(angle) - v * angle))
+        return np.real(value) * np.exp(-2 * r * np.sin(angle / 2) ** 2)
+
+    if kind == "I":
+        wide = 2 * np.arcsin(np.sqrt(np.minimum(0.5 * _NEGLIGIBLE / r, 1)))
+        main = _over_panels(integrand, [0 * wide, wide / 2, wide]) / np.pi
+    else:
+        main = _round_trip(integrand, v, z)
+    return np.exp(top) * main - _products(v, n, 0, lambda k: _decaying(v, z, fall, k, low, m, lift)) / np.pi
+
+
+def _bessel(kind: str, v: Any, z: Any, n: int, m: int = 0, scaled: bool = False) -> Any:
+    """``d^n/dv^n`` of ``J``, ``Y`` or ``I``, those of negative order by reflection (DLMF 10.4.6, 10.9.7, 10.27.2)."""
     good = (z > 0) & np.isfinite(z) & np.isfinite(v)
     v, z = np.where(good, v, 0.5), np.where(good, z, 1.0)
-    if kind == "I":
-        grow = z  # taken out of the integral, lest it overflow before the function does
-        inner = _round_trip(lambda t: t**n * _turned(0, n, v * t) * np.exp(z * (np.cos(t) - 1)), v, 0 * z + 60)
-        total = inner * np.exp(grow) - _products(v, n, _sine, lambda k: _decaying(v, z, np.cosh, k)) / np.pi
-    elif kind == "J":
-        inner = _round_trip(lambda t: t**n * _turned(0, n, v * t - z * np.sin(t)), v, z)
-        total = inner - _products(v, n, _sine, lambda k: _decaying(v, z, np.sinh, k)) / np.pi
-    else:
+    size = np.abs(v)
+    if kind == "Y":
         inner = _round_trip(lambda t: (-t) ** n * _turned(-1, n, z * np.sin(t) - v * t), v, z)
-        outer = _decaying(v, z, np.sinh, n, 1.0) + _products(v, n, _cosine, lambda k: _decaying(v, z, np.sinh, k))
-        total = inner - outer / np.pi
-    if kind in "IJ":
-        small = (v > -0.9) & (z * z / 4 <= 1 + np.abs(v))
-        if np.any(small):
-            v, near = np.where(small, v, 0.5), np.where(small, z, 1.0)
-            total = np.where(small, _series(v, near, n, 1.0 if kind == "I" else -1.0), total)
+        outer = _growing(v, z, n) + _products(v, n, 1, lambda k: (-1.0) ** k * _growing(-v, z, k))
+        return np.where(good, inner - outer / np.pi, np.nan)
+    total = _contour(kind, size, z, n, m, scaled)
+    if np.any(v < 0):
+        if kind == "I":
+
+            def fading(k: int) -> Any:  # the derivative of exp(-2 z) times the scaled K
+                terms = ((-2.0) ** (m - j) * comb(m, j) * _macdonald(size, z, k, j, True) for j in range(m + 1))
+                return np.exp(-2 * z) * sum(terms)
+
+            second = fading if scaled else lambda k: _macdonald(size, z, k)
+            below = total + 2 / np.pi * _products(size, n, 0, second)
+        else:
+            below = _products(size, n, 1, lambda k: _contour("J", size, z, k, 0, False))
+            below = below - _products(size, n, 0, lambda k: _bessel("Y", size, z, k))
+        total = np.where(v < 0, (-1.0) ** n * below, total)
     return np.where(good, total, np.nan)
+
+
+def hankel(v: Any, z: Any, m: int, sign: float) -> Any:
+    """The m-th derivative of Hankel's expansion of ``sqrt(2 pi) exp(-z) I_v(z)`` (``sign`` -1) or of ``sqrt(2 / pi)
+    exp(z) K_v(z)`` (1), term by term, for ``z > max(25, v^2)`` (DLMF 10.40.1, 10.40.2).
+    """
+    total, term = np.zeros_like(z), np.ones_like(z)
+    for k in range(41):
+        total = total + term * prod(-(k + 0.5) - j for j in range(m))
+        term = term * (sign * (4 * v * v - (2 * k + 1) ** 2) / (8 * (k + 1))) / z
+    return total / np.sqrt(z) / z**m
+
+
+def _scaled(kind: str, v: Any, z: Any, n: int, m: int) -> Any:
+    """The derivative of ``exp(-|z|) I_v(z)`` or ``exp(z) K_v(z)``, n times in v and m times in z.
+
+    In z near 0 by recurrence, far out by Hankel's expansion, in between and in v by the integrals: from the function
+    and its neighbours far out nothing would be left.
+    """
+    function = getattr(require("scipy.special"), "ive" if kind == "I" else "kve")
+
+    def by_integral(v: Any, z: Any) -> Any:
+        return _bessel("I", v, z, n, m, True) if kind == "I" else _macdonald(v, z, n, m, True)
+
+    if n:
+        return by_integral(v, z)
+    if not m:
+        return function(v, z)
+    v, z = np.broadcast_arrays(v, z)
+    size = np.abs(z) if kind == "I" else z
+    near, far = ~(size > 4), size > np.maximum(30, v * v)
+    found = np.empty(z.shape)
+    if np.any(near):
+        u, x = v[near], z[near]
+        below, here, above = (_scaled(kind, order, x, 0, m - 1) for order in (u - 1, u, u + 1))
+        mean = 0.5 * (below + above)
+        found[near] = mean - np.sign(x) * here if kind == "I" else here - mean
+    if np.any(far):
+        root = (2 * np.pi) ** -0.5 if kind == "I" else (np.pi / 2) ** 0.5
+        found[far] = root * hankel(v[far], size[far], m, -1.0 if kind == "I" else 1.0)
+    middle = ~(near | far)
+    if np.any(middle):
+        found[middle] = by_integral(v[middle], size[middle])
+    if kind == "I":  # to the left of 0 there are whole orders alone
+        whole = np.rint(v)
+        left = (z < -4) & np.isfinite(v)
+        found = np.where(left, np.where(v == whole, (1 - 2 * ((whole + m) % 2)) * found, np.nan), found)
+    return np.where((z == 0) & (kind == "K"), (-1.0) ** m * np.inf, found)
 
 
 def define(s: Any) -> dict[str, Primitive]:
@@ -339,6 +422,20 @@ def define(s: Any) -> dict[str, Primitive]:
     bessel("jv", lambda v, z, n: _bessel("J", v, z, n), 1.0, -1.0)
     bessel("yv", lambda v, z, n: _bessel("Y", v, z, n), 1.0, -1.0)
     bessel("iv", lambda v, z, n: _bessel("I", v, z, n), 1.0, 1.0)
+
+    def scaled(name: str, kind: str) -> None:
+        op = made[name] = Primitive(
+            f"{name}_slope",
+            lambda v, z, n, m: _in_double(partial(_scaled, kind), (v, z), n, m),
+            lambda g, out, v, z, n, m: g * of(op, v, z, n + 1, m),
+            lambda g, out, v, z, n, m: g * of(op, v, z, n, m + 1),
+            sample=lambda draw: ((*_positive(draw, 2), draw.integer(0, 1), draw.integer(0, 1)), {}),
+            pointwise=True,
+            real_only=True,
+        )
+
+    scaled("ive", "I")
+    scaled("kve", "K")
     return made
 
 

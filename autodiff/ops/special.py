@@ -403,10 +403,34 @@ def register() -> None:
         return -of(macdonald, v - 1, z, n + 1) - of(macdonald, v + 1, z, n + 1)
 
     define(s.kv, in_order("kv"), lambda g, out, v, z: g * _macdonald_slope(v, z), domain=_POSITIVE)
+
+    def scaled_slope(name: str, v: Any, z: Any, n: int) -> Any:
+        return of(slopes[name], v, z, n, 1 - n)
+
+    def ive_in_z(g: Any, out: Any, v: Any, z: Any, of_real_part: Any) -> Any:
+        if bare(z).dtype.kind != "c":
+            return g * scaled_slope("ive", v, z, 0)
+        # exp(-|Re z|) is a function of the real part alone.
+        return g * (0.5 * (s.ive(v - 1, z) + s.ive(v + 1, z))) - of_real_part(g, np.sign(np.real(bare(z))) * out)
+
     define(
         s.ive,
-        lambda g, out, v, z: g * (of(slopes["iv"], v, z, 1) * np.exp(-np.abs(z))),
-        lambda g, out, v, z: g * (0.5 * (s.ive(v - 1, z) + s.ive(v + 1, z)) - np.sign(bare(z)) * out),
+        lambda g, out, v, z: g * scaled_slope("ive", v, z, 1),
+        lambda g, out, v, z: ive_in_z(g, out, v, z, lambda g, slope: np.real(g * slope)),
+        domain=_POSITIVE,
+        tangent=(
+            lambda t, out, v, z: t * scaled_slope("ive", v, z, 1),
+            lambda t, out, v, z: ive_in_z(t, out, v, z, lambda t, slope: np.real(t) * slope),
+        ),
+    )
+    define(
+        s.kve,
+        lambda g, out, v, z: g * scaled_slope("kve", v, z, 1),
+        lambda g, out, v, z: (
+            g * (out - 0.5 * (s.kve(v - 1, z) + s.kve(v + 1, z)))
+            if bare(z).dtype.kind == "c"
+            else g * scaled_slope("kve", v, z, 0)
+        ),
         domain=_POSITIVE,
     )
 
@@ -480,11 +504,7 @@ def _scaled_bessel_i(order: int, x: Any, n: int) -> Any:
     size = np.abs(x).astype(float)
     far = size > 25
     z = np.where(far, size, 25)
-    total, coefficient = np.zeros_like(z), 1.0
-    for k in range(41):
-        total = total + coefficient * prod(-(k + 0.5) - j for j in range(n)) / z**k
-        coefficient *= ((2 * k + 1) ** 2 - 4 * order * order) / (8 * (k + 1))
-    outer = total / np.sqrt(2 * np.pi * z) / z**n
+    outer = parameters.hankel(order, z, n, -1.0) / np.sqrt(2 * np.pi)
     near, inner = np.where(far, 0, size), np.zeros_like(size)
     for k in range(_NODES + 1):
         fall = 2 * np.sin(np.pi * k / (2 * _NODES)) ** 2

@@ -352,12 +352,6 @@ def define(s: Any, define: Any) -> None:
 
     pair("shichi", lambda x: (sinhc(x), np.cosh(x) / x), 0.3)
     pair("fresnel", lambda x: (np.sin(np.pi / 2 * x * x), np.cos(np.pi / 2 * x * x)), -2.0)
-    define(
-        s.kve,
-        lambda g, out, v, z: g * (of(registry["kv_slope"], v, z, 1) * np.exp(z)),  # type: ignore[arg-type]
-        lambda g, out, v, z: g * (out - 0.5 * (s.kve(v - 1, z) + s.kve(v + 1, z))),
-        domain=positive,
-    )
     for name in ("hankel1", "hankel2"):
         f = getattr(s, name)
         define(f, None, lambda g, out, v, z, f=f: g * (0.5 * (f(v - 1, z) - f(v + 1, z))), domain=positive)

@@ -51,6 +51,49 @@ def test_a_bessel_function_in_its_order(name: str, v: float, z: float) -> None:
     assert np.isclose(float(ad.grad(ad.grad(f))(v, z)), right(BESSEL[name], (v, z), (2,)), rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.parametrize("name", BESSEL)
+@pytest.mark.parametrize(
+    ("v", "z"), [(60.0, 20.0), (60.0, 1e-3), (60.5, 70.0), (30.0, 200.0), (-7.3, 2.0), (-4.0, 30.0)]
+)
+def test_a_bessel_function_in_an_order_beyond_its_argument(name: str, v: float, z: float) -> None:
+    f = getattr(special, name)
+    assert np.isclose(float(ad.grad(f)(v, z)), right(BESSEL[name], (v, z), (1,)), rtol=3e-12, atol=0)
+    assert np.isclose(float(ad.grad(ad.grad(f))(v, z)), right(BESSEL[name], (v, z), (2,)), rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("name", ["ive", "kve"])
+@pytest.mark.parametrize("v", [0.0, 2.3, 12.0, -1.7])
+@pytest.mark.parametrize("z", [1e-3, 5.0, 25.0, 1e3, 1e8])
+def test_scaled_bessel_functions_keep_their_digits_far_out(name: str, v: float, z: float) -> None:
+    sign, f = (-1, mpmath.besseli) if name == "ive" else (1, mpmath.besselk)
+    ours = getattr(special, name)
+
+    def truth(v: Any, n: int) -> Any:  # the n-th derivative in z, by recurrence
+        if not n:
+            return f(v, z) * mpmath.exp(sign * z)
+        return sign * truth(v, n - 1) - sign * (truth(v - 1, n - 1) + truth(v + 1, n - 1)) / 2
+
+    with mpmath.workdps(60):
+        order, h = mpmath.mpf(v), mpmath.mpf(10) ** -18
+        in_order = [float((truth(order + h, n) - truth(order - h, n)) / (2 * h)) for n in (0, 1)]
+        right = [float(truth(order, 1)), float(truth(order, 2)), *in_order]
+    found = [
+        ad.grad(ours, argnums=1)(v, z),
+        ad.grad(ad.grad(ours, argnums=1), argnums=1)(v, z),
+        ad.grad(ours)(v, z),
+        ad.grad(ad.grad(ours, argnums=1))(v, z),
+    ]
+    np.testing.assert_allclose(found, right, rtol=2e-12)
+    np.testing.assert_allclose(ad.jvp(lambda z: ours(v, z), (z,), (1.0,))[1], right[0], rtol=2e-12)
+
+
+def test_scaled_bessel_functions_of_complex_numbers() -> None:
+    for f in (special.ive, special.kve):
+        for z in (1.2 + 0.7j, -0.8 + 1.1j):
+            value = lambda x, y, f=f: np.real(f(1.3, x + 1j * y)) + 2 * np.imag(f(1.3, x + 1j * y))
+            check_gradients(value, np.array(z.real), np.array(z.imag), order=1 if f is special.ive else 2)
+
+
 @pytest.mark.parametrize(
     ("name", "args"),
     [
