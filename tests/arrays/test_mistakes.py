@@ -75,7 +75,7 @@ MISTAKES = {
     "a computed tensor made constant": (lambda x, m, s: setattr(x * 2, "requires_grad", False), r"detach\(\)"),
     "adding to a leaf in place": (lambda x, m, s: x.__iadd__(1), r"no_grad\(\)"),
     "writing into a leaf": (lambda x, m, s: x.__setitem__(0, 1.0), r"no_grad\(\)"),
-    "a hook that is no function": (lambda x, m, s: x.register_hook(3), "function of the gradient"),
+    "a hook that is no function": (lambda x, m, s: x.register_hook(3), "a hook is a function"),
     "a name that is no string": (lambda x, m, s: ad.tensor(1.0, name=3), "str or None"),
     "pickling a graph": (lambda x, m, s: pickle.dumps(x * 2), r"\.detach\(\)"),
     "deep copy of a graph": (lambda x, m, s: copy.deepcopy(x * 2), r"\.detach\(\)"),

@@ -151,7 +151,13 @@ def _evaluated(jax: Any, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any],
             while bool(inner(own["cond_jaxpr"], [*values[:tests], *results])[0]):
                 results = inner(own["body_jaxpr"], [*values[tests:fixed], *results])
         elif eqn.primitive.name == "scan":
-            first, carried = own["num_consts"], own["num_consts"] + own["num_carry"]
+            # Since JAX 0.12 trees of the constants, the carry and the rows stand for their numbers.
+            counts = (
+                [len(tree) for tree in own["ft_in"].unpack()]
+                if "ft_in" in own
+                else [own["num_consts"], own["num_carry"]]
+            )
+            first, carried = counts[0], counts[0] + counts[1]
             carry, stacked = values[first:carried], []
             steps = range(own["length"])
             for i in reversed(steps) if own["reverse"] else steps:
