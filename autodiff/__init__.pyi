@@ -619,7 +619,7 @@ def inner(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``numpy.inner``: the last axis with the last axis."""
 
 def insert(arr: ArrayLike, obj: int | slice | ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:
-    """Differentiable ``numpy.insert``."""
+    """Differentiable ``numpy.insert``; ``values`` are cast to the dtype of ``arr``."""
 
 def interp(
     x: ArrayLike, xp: ArrayLike, fp: ArrayLike, left: ArrayLike | None = None, right: ArrayLike | None = None,
@@ -729,9 +729,10 @@ def multiply(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``numpy.multiply``."""
 
 def nan_to_num(
-    x: ArrayLike, copy: bool = True, nan: float = 0.0, posinf: ArrayLike | None = None, neginf: ArrayLike | None = None
+    x: ArrayLike, copy: bool = True, nan: ArrayLike = 0.0, posinf: ArrayLike | None = None,
+    neginf: ArrayLike | None = None,
 ) -> Tensor:
-    """Differentiable ``numpy.nan_to_num``; what was replaced is a constant. ``copy=False`` writes into a Tensor."""
+    """Differentiable ``numpy.nan_to_num``, in what is put in, too. ``copy=False`` writes into a Tensor."""
 
 def nancumprod(
     a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None

@@ -128,8 +128,12 @@ def save_file(tensors: Mapping[str, object], path: str | Path) -> None:
     arrays: Arrays = {name: np.ascontiguousarray(bare(t)) for name, t in tensors.items()}
     # ascontiguousarray makes a vector of a scalar.
     arrays = {name: array.reshape(np.shape(tensors[name])) for name, array in arrays.items()}  # type: ignore[call-overload]
+    known = {*_DTYPES.values(), *([np.complex128] if suffix == ".npz" else [])}
     for name, array in arrays.items():
-        if array.dtype.newbyteorder("=").type not in _DTYPES.values():
+        text = name if isinstance(name, str) and name != "__metadata__" and len(name) < 16_000 else ""
+        if text.encode(errors="ignore").decode() != name:
+            raise ArgumentError(f"save {path}: {name!r:.40} cannot be the name of a tensor in a file")
+        if array.dtype.newbyteorder("=").type not in known:
             raise DTypeError(
                 f"save {path}: {name!r} has dtype {array.dtype}, which the file cannot hold; save it as another dtype"
             )

@@ -7,7 +7,7 @@ for the strong Wolfe conditions), as PyTorch writes them out, tolerances include
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NoReturn, overload
 
 import numpy as np
@@ -209,17 +209,7 @@ class LBFGS(Optimizer):
             held["ro"] = list(held.get("ro", ()))
         return saved
 
-    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
-        """Take over what :meth:`state_dict` gave, or PyTorch's did.
-
-        Raises
-        ------
-        ArgumentError
-            If it is another optimiser's. Nothing has been changed then.
-        ShapeError
-            If it is of parameters of another number of elements. Nothing has been changed then.
-        """
-        given = self._read(state_dict)
+    def _load(self, given: dict[str, Any]) -> None:
         held = dict(next(iter(given["state"].values()), {}))
         total = sum(real(value.reshape(-1)).size for value in self._values())
         known = {"func_evals", "n_iter", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad"}
@@ -238,7 +228,7 @@ class LBFGS(Optimizer):
                 state[name] = [float(one) for one in value]
             elif name in ("t", "H_diag", "prev_loss") and value is not None:
                 state[name] = float(value)
-        super().load_state_dict({"state": {}, "param_groups": given["param_groups"]})
+        super()._load({"state": {}, "param_groups": given["param_groups"]})
         self.state = {self._params()[0]: state} if state else {}
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 import autodiff
 from autodiff import Tensor
-from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import ArgumentError, AutodiffError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, is_plain
 from autodiff.docstrings import Derived, completed
 from autodiff.fast.thresholds import THRESHOLDS
@@ -626,10 +626,18 @@ class Optimizer:
         ArgumentError
             If keys are missing, or the groups have other numbers of parameters than here. Nothing has been changed
             then.
-        ShapeError
-            If a state array has another shape than its parameter. Nothing has been changed then.
+        ShapeError, DTypeError
+            If a state array has another shape than its parameter, or is complex and that is not. Nothing has been
+            changed then.
         """
-        given = self._read(state_dict)
+        try:
+            self._load(self._read(state_dict))
+        except AutodiffError:
+            raise
+        except Exception as error:
+            raise ArgumentError(f"{self._name}: not the state of an optimiser: {error!r:.200}") from error
+
+    def _load(self, given: dict[str, Any]) -> None:
         saved = given["param_groups"]
         ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
         if ours != theirs:
@@ -655,7 +663,10 @@ class Optimizer:
                     state[p][name] = self._counters[name](value)
                 elif value is not None:
                     value = value.detach() if hasattr(value, "detach") else value
-                    array = np.array(np.asarray(value), dtype=array_of(p).dtype)
+                    array = np.asarray(value)
+                    if array.dtype.kind == "c" != array_of(p).dtype.kind:
+                        raise DTypeError(f"{self._name}: {name} of parameter {key} is complex, the parameter is not")
+                    array = np.array(array, dtype=array_of(p).dtype)
                     if array.shape != self._state_shape(name, p):
                         raise ShapeError(
                             f"{self._name}: {name} of parameter {key} has shape {array.shape}, the parameter"
@@ -669,6 +680,11 @@ class Optimizer:
             }
             merged["params"] = group["params"]
             self._check(merged)
+            for p in group["params"]:
+                held = state.get(p, {})
+                missing = [name for name in self._slots(merged) if name not in held] if held.get("step") else []
+                if missing and type(self)._state_shape is Optimizer._state_shape:
+                    raise ArgumentError(f"{self._name}: the state dict has steps of a parameter, but no {missing}")
             groups.append(merged)
         for group, merged in zip(self.param_groups, groups, strict=True):
             group.update(merged)

@@ -72,6 +72,19 @@ def test_any_arrays_come_back(suffix: str, data: st.DataObject, tmp_path_factory
     assert same({k: v.astype(v.dtype.newbyteorder("=")) for k, v in arrays.items()}, load_file(path))
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", [1, "__metadata__", "x" * 70_000, "\udcff"])
+def test_a_name_that_no_file_gives_back_is_refused_before_it_is_written(name: Any, suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="cannot be the name of a tensor"):
+        nn.save({"fine": np.ones(1), name: np.ones(1)}, tmp_path / f"a{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_complex_numbers_of_double_precision_come_back_from_npz(tmp_path: Path) -> None:
+    nn.save({"z": np.array([1 + 2j])}, tmp_path / "a.npz")
+    np.testing.assert_array_equal(load_file(tmp_path / "a.npz")["z"], [1 + 2j])
+
+
 def spoil(path: Path, name: str) -> None:
     """Change one number of a tensor and make the file whole again, as somebody who tampers would."""
     if path.suffix == ".npz":

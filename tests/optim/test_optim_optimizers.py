@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -434,6 +435,34 @@ def test_refuses_another_optimisers_state_and_stays_as_it_was() -> None:
     state["param_groups"][0]["lr"] = 9.0
     with pytest.raises(ShapeError, match="exp_avg of parameter 0"):
         optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def _spoiled(change: Callable[[Any], object]) -> Any:
+    params = make(shapes=[(2,), (3,)])
+    optimizer = optim.Adam(params)
+    advance(params, optimizer, range(2), skip=False)
+    state: Any = optimizer.state_dict()
+    change(state)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda s: s["state"][0].update(step="x"), ArgumentError, "not the state of an optimiser: ValueError"),
+        (lambda s: s.update(state=[3]), ArgumentError, "not the state of an optimiser"),
+        (lambda s: s["param_groups"].append(3), ArgumentError, "not the state of an optimiser"),
+        (lambda s: s["state"][1].update(exp_avg="text"), ArgumentError, "not the state of an optimiser"),
+        (lambda s: s["state"][1].update(exp_avg=np.ones(3) * 1j), DTypeError, "exp_avg of parameter 1 is complex"),
+        (lambda s: s["state"][1].pop("exp_avg_sq"), ArgumentError, r"no \['exp_avg_sq'\]"),
+    ],
+)
+def test_refuses_a_damaged_state_and_stays_as_it_was(change: Any, error: type[Exception], words: str) -> None:
+    optimizer = optim.Adam(make(shapes=[(2,), (3,)]), lr=0.5)
+    with pytest.raises(error, match=words):
+        optimizer.load_state_dict(_spoiled(change))
+    assert not optimizer.state
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
