@@ -13,6 +13,7 @@ from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.functions import named
+from autodiff.levels import tracked
 from autodiff.ops import assignment, elementwise, reductions, shaping
 from autodiff.ops.common import axes_of, bare, real_numbers
 from autodiff.ops.indexing import take_along_axis
@@ -186,6 +187,9 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     array([0.5, 1. , 1.5])
     """
     t = _tensor(f)
+    if t.dtype.kind == "b":
+        raise DTypeError("gradient: numpy boolean subtract is not supported; cast the values with .astype(float)")
+    t = shaping._floats(t)
     axes = axes_of(axis, t.ndim)
     spacing = list(varargs) * len(axes) if len(varargs) == 1 else list(varargs) or [1.0] * len(axes)
     if len(spacing) != len(axes):
@@ -193,16 +197,28 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     results = []
     for place, step in zip(axes, spacing, strict=True):
         moved = shaping.moveaxis(t, place, -1)
-        if getattr(step, "_node", None) is not None and step.ndim == 1:
-            along = _uneven_gradient(moved, step, edge_order)
-        else:
-            # It is linear in the values, so its matrix along an axis is read off NumPy's own.
-            plain = 1.0 if getattr(step, "_node", None) is not None else dispatch.bare(step)
-            matrix = np.gradient(np.eye(t.shape[place]), plain, axis=0, edge_order=edge_order)  # type: ignore[call-overload]
-            along = matmul.function(moved, matrix.T.astype(t.dtype))
-            along = along / step if getattr(step, "_node", None) is not None else along
-        results.append(elementwise.ordered(shaping.moveaxis(along, -1, place), t))
+        n, coordinates = t.shape[place], np.shape(bare(step))
+        if coordinates not in ((), (n,)):
+            raise ShapeError(f"gradient: coordinates of shape {coordinates} for an axis of length {n}")
+        plain: Any = np.gradient
+        plain(np.zeros(n), edge_order=edge_order)  # NumPy tells what is wrong
+        if np.ndim(bare(step)) and not tracked(step):
+            width = np.diff(bare(step))
+            step = width[0] if np.all(width == width[0]) else step  # as NumPy
+        along = (_uneven_gradient if np.ndim(bare(step)) else _even_gradient)(moved, _tensor(step), edge_order)
+        results.append(elementwise.ordered(shaping.moveaxis(along.astype(t.dtype, copy=False), -1, place), t))
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _even_gradient(f: Any, step: Any, edge_order: int) -> Any:
+    """Half the difference of the two neighbours; at the ends that to the only one, or by the parabola through three."""
+    at = [f[..., place] for place in (0, 1, -2, -1)]
+    inner = (f[..., 2:] - f[..., :-2]) / (2.0 * step)
+    if edge_order == 1:
+        ends = (at[1] - at[0]) / step, (at[3] - at[2]) / step
+    else:
+        ends = (4 * at[1] - 3 * at[0] - f[..., 2]) / (2.0 * step), (3 * at[3] - 4 * at[2] + f[..., -3]) / (2.0 * step)
+    return shaping.concatenate([ends[0][..., None], inner, ends[1][..., None]], axis=-1)
 
 
 def _uneven_gradient(f: Any, x: Any, edge_order: int) -> Any:
@@ -214,12 +230,18 @@ def _uneven_gradient(f: Any, x: Any, edge_order: int) -> Any:
             f"gradient: {x.size} coordinates for an axis of length {f.shape[-1]}; it needs at least {edge_order + 1}"
         )
     width = diff(x)
-    slope = diff(f) / width
-    before, after = width[:-1], width[1:]
-    inner = (after * slope[..., :-1] + before * slope[..., 1:]) / (before + after)
-    first, last = slope[..., :1], slope[..., -1:]
+    near, far = width[:-1], width[1:]
+    both = near + far
+    terms = (
+        (-far / (near * both), f[..., :-2]),
+        ((far - near) / (near * far), f[..., 1:-1]),
+        (near / (far * both), f[..., 2:]),
+    )
+    inner = sum(weight * values for weight, values in terms)
+    first, last = (f[..., 1:2] - f[..., :1]) / width[:1], (f[..., -1:] - f[..., -2:-1]) / width[-1:]
     if edge_order == 2:
-        bend = diff(slope) / (before + after)
+        slope = diff(f) / width
+        bend = diff(slope) / both
         first, last = first - bend[..., :1] * width[:1], last + bend[..., -1:] * width[-1:]
     return shaping.concatenate([first, inner, last], axis=-1)
 
@@ -322,8 +344,8 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     n = prod_of(t.shape[i] for i in axes)
     flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), n))
     # A Python number is weak: it takes the dtype of the values, if these are floating.
-    weak = type(q) in (int, float) and flat.dtype.kind == "f"
-    share = core.above.tensor(q, dtype=flat.dtype) if weak else _tensor(q)
+    weak = type(q) in (int, float) and flat.dtype.kind in "fc"
+    share = core.above.tensor(q, dtype=flat.real.dtype) if weak else _tensor(q)
     levels = share.reshape(-1)
     if levels.size and (levels._array.min() < 0 or levels._array.max() > 1):
         raise ArgumentError("quantile: q must lie in [0, 1] (percentile: in [0, 100])")
@@ -334,15 +356,13 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     below = np.floor(place._array).astype(int)
     above = np.minimum(below + 1, np.maximum(present - 1, 0))
     low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
-    of_shares = share.dtype if share.dtype.kind == "f" else float
-    kind = flat.dtype if method in _CHOICES else np.result_type(flat.dtype, of_shares)
-    between = (place - below.astype(float)).astype(kind)
-    # Where a quantile is one of the values, its neighbour has no part in it, were it infinite.
-    result = (
-        where(between._array == 0, low, low + between * (high - low))
-        if method in _STEP_METHODS
-        else low + between * (high - low)
-    )
+    result = low
+    if method not in _CHOICES:
+        kind = np.result_type(flat.dtype, share.dtype if share.dtype.kind == "f" else float)
+        between = (place - below.astype(float)).astype(kind)
+        result = low + between * (high - low)
+        if method in _STEP_METHODS:  # where it is one of the values, its neighbour has no part in it, were it infinite
+            result = where(between._array == 0, low, result)
     bad = missing.all(axis=-1, keepdims=True) if ignore_nan else missing.any(axis=-1, keepdims=True)
     if bad.any():
         result = where(bad, np.nan, result)
@@ -430,7 +450,7 @@ def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = F
     if not np.size(bare(a)):
         return reductions.mean(a, axis, None, out, keepdims)
     shaping._no_out("median", out)
-    return _quantile(a, 0.5, axis, "linear", keepdims, False)
+    return _quantile(shaping._floats(a), 0.5, axis, "linear", keepdims, False)
 
 
 @dispatch.implements(np.nanmedian)
@@ -448,7 +468,7 @@ def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool 
 def _without_nan(a: Any, neutral: float) -> tuple[Any, Any]:
     t = _tensor(a)
     present = ~np.isnan(t._array)
-    return where(present, t, neutral), present
+    return where(present, t, neutral) if t.dtype.kind in "fc" else t, present
 
 
 @dispatch.implements(np.nansum)
@@ -544,10 +564,10 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     """Differentiable ``numpy.nan_to_num``, in what is put in, too. ``copy=False`` writes into a Tensor."""
     t = _tensor(x)
     data, given = t._array, (nan, posinf, neginf)
-    tracked = any(getattr(value, "_node", None) is not None for value in given)
-    if tracked and data.dtype.kind == "c":
+    moving = any(map(tracked, given))
+    if moving and data.dtype.kind == "c":
         replaced = nan_to_num(t.real, True, *given) + 1j * nan_to_num(t.imag, True, *given)
-    elif tracked and data.dtype.kind == "f":
+    elif moving and data.dtype.kind == "f":
         most = np.finfo(data.dtype).max
         infinite = where(data > 0, most if posinf is None else posinf, -most if neginf is None else neginf)
         replaced = where(np.isnan(data), nan, infinite).astype(data.dtype)
@@ -666,7 +686,7 @@ def interp(
     period: ArrayLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.interp`` in the points, the nodes and their values."""
-    points, nodes, values = _tensor(x), _tensor(xp), _tensor(fp)
+    points, nodes, values = map(shaping._floats, (x, xp, fp))
     if period is not None:
         if np.any(np.asarray(bare(period)) == 0):
             raise ArgumentError("interp: period must not be zero")
@@ -690,6 +710,12 @@ def interp(
     width = nodes[high] - x0
     slope = where(width._array == 0, 0.0, (values[high] - y0) / where(width._array == 0, 1.0, width))
     result = y0 + slope * (points - x0)
+    if np.any(np.isnan(result._array)):  # as NumPy: from the other node, the value at a node, or that of both
+        x1, y1 = nodes[high], values[high]
+        result = where(np.isnan(result._array), y1 + slope * (points - x1), result)
+        met = ((points._array == x0._array, y0), (points._array == x1._array, y1), (y0._array == y1._array, y0))
+        for here, value in met:
+            result = where(np.isnan(result._array) & here, value, result)
     result = where(points._array < nodes._array[0], values[0] if left is None else left, result)
     return where(points._array > nodes._array[-1], values[n - 1] if right is None else right, result)  # type: ignore[no-any-return]
 

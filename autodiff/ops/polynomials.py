@@ -27,7 +27,7 @@ def _vector(name: str, value: Any) -> Any:
 def polyval(p: Any, x: Any) -> Any:
     """Differentiable ``numpy.polyval``, by Horner's rule, in coefficients and points."""
     coefficients, t = _tensor(p), _tensor(x)
-    result = t * 0.0
+    result = _tensor(np.zeros_like(t._array))
     for i in range(coefficients.shape[0]):
         result = result * t + coefficients[i]
     return result

@@ -87,7 +87,7 @@ def diagflat(v: Any, k: int = 0) -> Any:
 
 def _triangle(m: Any, keep: Any) -> Any:
     t = _tensor(m)
-    return elementwise.where_.function(keep, t, 0)
+    return elementwise.where_.function(keep, t, t.dtype.type(0))
 
 
 def _lower(m: Any, k: int) -> Any:
@@ -267,7 +267,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
         conditions.append(~np.any(conditions, axis=0))
     if len(functions) != len(conditions):
         raise ArgumentError(f"piecewise: {len(conditions)} conditions for {len(functions)} functions")
-    result = t * 0.0
+    result = _tensor(np.zeros_like(t._array))
     for condition, function in zip(conditions, functions, strict=True):
         value = function(t[condition], *args, **kw) if callable(function) else function
         result = set_at(result, condition, value)
@@ -331,7 +331,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     counts = np.bincount(index, minlength=minlength)
     if weights is None:
         return _tensor(counts)
-    return add_at(_tensor(np.zeros(len(counts))), index, weights)
+    return add_at(_tensor(np.zeros(len(counts))), index, shaping._floats(weights))
 
 
 @dispatch.implements(np.histogram)

@@ -590,11 +590,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
     known = bare(x) if bare(x).__class__ is np.ndarray else np.zeros(x.shape, x.dtype)
     plain = np.pad(known, widths, mode=mode, **dispatch.bare(kwargs))  # type: ignore[call-overload]
     around = kwargs.get(words, None if words == "stat_length" else 0)
-    if (
-        known is bare(x)
-        and x.dtype.kind not in "fc"
-        and not (hasattr(around, "_node") or dispatch.holds_tensor(around))
-    ):
+    if known is bare(x) and x.dtype.kind not in "fc" and not dispatch._tracked([around]):
         return above.tensor(plain)
     if mode not in ("constant", "linear_ramp", "mean", "median", "maximum", "minimum"):
         raise NotDifferentiableError(

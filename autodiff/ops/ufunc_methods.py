@@ -116,7 +116,9 @@ def _reduceat(ufunc: Any, reduce: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False, initial: Any = -np.inf, where: Any = True) -> Any:
-    t = reductions._settled("logaddexp.reduce", _tensor(a), None, None, where, -np.inf)
+    t = _tensor(a)
+    t = t if t.dtype.kind in "fc" else t.astype(np.logaddexp(t._array[:0], t._array[:0]).dtype if t.ndim else float)
+    t = reductions._settled("logaddexp.reduce", t, None, None, where, -np.inf)
     top = np.max(t._array, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):  # of nothing it is -inf

@@ -398,3 +398,56 @@ def test_what_is_put_in_takes_the_dtype_of_the_array():
     for y in (np.arange(3), ad.tensor(np.arange(3))):
         with pytest.raises(TypeError, match="to_end"):
             np.ediff1d(y, to_end=0.5)
+
+
+UNEVEN = np.array([0.0, 0.3, 1.0, 1.2])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_, np.complex64])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("steps", [(), (2,), (0.5, np.arange(4.0)), (1.0, UNEVEN), (np.arange(3) ** 2, 3)])
+def test_gradients_of_samples(steps, order, dtype):
+    x = (np.random.default_rng(5).normal(size=(3, 4)) * 3 + 4).astype(dtype)
+    near = {np.float16: 1e-2, np.float32: 1e-5, np.complex64: 1e-5}.get(dtype, 1e-12)
+    if x.dtype.kind not in "iu":
+        same(lambda x: np.gradient(x, *steps, edge_order=order), x, near)
+    else:
+        for found, right in zip(np.gradient(ad.tensor(x), *steps), np.gradient(x, *steps), strict=True):
+            assert found.dtype == right.dtype
+            np.testing.assert_allclose(found.data, right)
+    if dtype == np.float64:
+        check_gradients(lambda x: np.stack(np.gradient(x, *steps, edge_order=order)), x)
+        x[1, 2] = np.inf
+        for found, right in zip(np.gradient(ad.tensor(x), *steps), np.gradient(x, *steps), strict=True):
+            np.testing.assert_allclose(found.data, right)
+
+
+WHOLE_NUMBERS = {
+    "interp": lambda x: np.interp([0, 2], [0, 1, 4], x[:3]),
+    "bincount": lambda x: np.bincount([0, 0, 1, 1], weights=x),
+    "polyval": lambda x: np.polyval([1, 2, 3], x),
+    "piecewise": lambda x: np.piecewise(x, [x > 1], [lambda part: part * 0.6, 0]),
+    "pad": lambda x: np.pad(x, 2, mode="linear_ramp", end_values=7),
+    "diag": np.diag,
+    "tril": lambda x: np.tril(x[None]),
+    "logaddexp": lambda x: np.logaddexp.reduce(x),
+    **{name: getattr(np, name) for name in "nansum nanprod nanmax nanmin nancumsum nancumprod nanmean median".split()},
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_NUMBERS)
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_go_the_way_of_numpy(name, dtype):
+    f = WHOLE_NUMBERS[name]
+    x = np.array([3, 1, 0, 2], dtype)
+    found, right = f(ad.tensor(x)), f(x)
+    assert found.dtype == right.dtype
+    np.testing.assert_allclose(found.data, right, rtol=1e-3 if right.dtype.itemsize < 4 else 1e-12)
+
+
+def test_between_infinite_values():
+    """``np.interp`` of points at the node itself, and between equal infinities."""
+    for values in ([np.inf, 1.0, -np.inf, 2.0], [np.inf, np.inf, 0.0, np.nan]):
+        f = lambda fp: np.interp([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], np.arange(4.0), fp)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(f(ad.tensor(values)).data, f(np.array(values)))
