@@ -16,7 +16,10 @@ from autodiff.testing import RandomDraw
 from autodiff.testing.verify import gradient_places
 
 OPS = sorted(autodiff._AT_IMPORT)
-LAPACK = frozenset("cholesky det eig eigh eigvalsh inv logabsdet matrix_function pinv qr solve svd svdvals".split())
+LAPACK = frozenset(
+    """characteristic_polynomial cholesky det eig eigh eigvalsh inv logabsdet matrix_function pinv qr roots solve svd
+    svdvals""".split()
+)
 CALLS = 4
 
 
