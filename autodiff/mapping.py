@@ -325,7 +325,7 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
 # --- the transform ----------------------------------------------------------------------------------------------------
 
 
-def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Mapped:
+def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0, axis_size: int | None = None) -> Mapped:
     """``f`` applied to every example along an axis of its arguments, all at once.
 
     Parameters
@@ -338,6 +338,8 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Map
         argument that is a tree also a tree of axes. Arguments by keyword have it first.
     out_axes : int, None, or a tree of these
         Where the results have it. None for a result that does not depend on the example.
+    axis_size : int, optional
+        How many examples there are, which is told by the arguments otherwise; it is needed where none is mapped.
 
     Returns
     -------
@@ -348,7 +350,7 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Map
     Raises
     ------
     ArgumentError
-        If an axis is no number, no argument is mapped, or the lengths along the mapped axes differ.
+        If an axis is no number, nothing tells how many examples there are, or the lengths along the mapped axes differ.
 
     Notes
     -----
@@ -377,6 +379,8 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Map
     ]:
         if axis is not None and not isinstance(axis, (int, np.integer)):
             raise ArgumentError(f"vmap: {words} takes axes, got {type(axis).__name__}; write vmap(f)(x) to call it")
+    if axis_size is not None and not (isinstance(axis_size, (int, np.integer)) and axis_size >= 0):
+        raise ArgumentError(f"vmap: axis_size is how many examples there are, got {axis_size!r}")
     looped: list[str] = []  # not reached through ``mapped``, which would refer to itself
 
     @wraps(f)
@@ -384,7 +388,7 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Map
         leaves, rebuild = flatten((args, kwargs))
         axes = _leaf_axes("in_axes", (_per_argument(in_axes, args), dict.fromkeys(kwargs, 0)), (args, kwargs))
         moved: list[Any] = []
-        lengths: dict[int, None] = {}
+        lengths: dict[int, None] = {} if axis_size is None else {axis_size: None}
         for leaf, axis in zip(leaves, axes, strict=True):
             if axis is None:
                 moved.append(leaf)
@@ -400,7 +404,7 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Map
             moved.append(value)
         if len(lengths) != 1:
             raise ArgumentError(
-                "vmap: no argument is mapped; give one an axis"
+                "vmap: no argument is mapped; give one an axis, or axis_size="
                 if not lengths
                 else f"vmap: the mapped axes have the lengths {sorted(lengths)}; they must agree"
             )

@@ -462,16 +462,27 @@ def _kind_of(leaf: Any, declared: Declared) -> Any:
 
 
 @overload
-def jit(function: F, *, state: object = (), static_argnames: str | Sequence[str] = ()) -> Jit[F]: ...
+def jit(
+    function: F,
+    *,
+    state: object = (),
+    static_argnames: str | Sequence[str] = (),
+    static_argnums: int | Sequence[int] = (),
+) -> Jit[F]: ...
 @overload
 def jit(
-    function: None = None, *, state: object = (), static_argnames: str | Sequence[str] = ()
+    function: None = None,
+    *,
+    state: object = (),
+    static_argnames: str | Sequence[str] = (),
+    static_argnums: int | Sequence[int] = (),
 ) -> Callable[[F], Jit[F]]: ...
 def jit(
     function: Callable[..., Any] | None = None,
     *given: object,
     state: object = (),
     static_argnames: str | Sequence[str] = (),
+    static_argnums: int | Sequence[int] = (),
 ) -> Any:
     """A pure function, run once for each combination of shapes and dtypes, and from then on one list of NumPy calls.
 
@@ -485,6 +496,8 @@ def jit(
         What the function may read and change besides. An optimiser's step comes last.
     static_argnames : str or tuple of str
         Arguments that decide what is done: another value means another run.
+    static_argnums : int or tuple of int
+        Such arguments by their places in the function's signature.
 
     Returns
     -------
@@ -513,8 +526,19 @@ def jit(
     if given:
         raise ArgumentError("jit: takes the function alone and gives one; write jit(f)(x)")
     if function is None:
-        return lambda f: jit(f, state=state, static_argnames=static_argnames)
+        return lambda f: jit(f, state=state, static_argnames=static_argnames, static_argnums=static_argnums)
     if not callable(function):
         raise ArgumentError(f"jit: takes a function, got {type(function).__name__}")
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    places = static_argnums if isinstance(static_argnums, Sequence) else (static_argnums,)
+    if places:
+        named = {
+            p.name: p.kind for p in inspect.signature(function).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD
+        }
+        chosen = [list(named)[place] for place in places if place in range(-len(named), len(named))]
+        if len(chosen) < len(places) or any(named[name] is inspect.Parameter.POSITIONAL_ONLY for name in chosen):
+            raise ArgumentError(
+                f"jit: static_argnums={static_argnums!r} are places of arguments with a name, here {', '.join(named)}"
+            )
+        names = tuple(dict.fromkeys((*names, *chosen)))
     return Jit(function, state if isinstance(state, tuple) else (state,), names)

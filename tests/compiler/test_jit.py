@@ -746,3 +746,14 @@ def test_a_refusal_stands_where_the_function_catches_it(f: Any) -> None:
     for _ in range(600):
         expected = np.sin(f(expected))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_static_arguments_by_place():
+    for places in (1, (-1,)):
+        power = autodiff.jit(lambda x, n: x**n if n > 2 else x * n, static_argnums=places)
+        np.testing.assert_array_equal(power(np.arange(3.0), 2), [0.0, 2.0, 4.0])
+        np.testing.assert_array_equal(power(np.arange(3.0), n=3), [0.0, 1.0, 8.0])
+        assert len(power.plans) == 2
+    for f, places in ((lambda x, /: x, 0), (lambda x: x, 1), (lambda *x: x[0], (0,))):
+        with pytest.raises(autodiff.ArgumentError, match="static_argnums"):
+            autodiff.jit(f, static_argnums=places)

@@ -305,3 +305,14 @@ def test_there_may_be_no_examples(f):
 @pytest.mark.parametrize("f", [lambda x: np.argsort(x, axis=None), np.argmax, lambda x: np.argmin(x, keepdims=True)])
 def test_of_no_examples_there_are_no_places(f):
     assert np.shape(ad.vmap(f)(np.zeros((0, 2, 3)))) == (0, *np.shape(f(np.zeros((2, 3)))))
+
+
+def test_the_number_of_examples_may_be_told():
+    same(ad.vmap(lambda x: 2 * x, axis_size=5), [ROWS])
+    np.testing.assert_array_equal(ad.vmap(np.sum, in_axes=None, axis_size=2)(ROWS[0]), np.repeat(ROWS[0].sum(), 2))
+    assert ad.vmap(lambda: np.ones(3), axis_size=0)().shape == (0, 3)
+    cubes = ad.vmap(lambda x: x**3, in_axes=None, axis_size=4)
+    assert ad.grad(lambda x: cubes(x).sum())(2.0) == 48.0
+    for size, words in ((3, "lengths"), (-1, "how many"), (2.0, "how many")):
+        with pytest.raises(ad.ArgumentError, match=words):
+            ad.vmap(np.sum, axis_size=size)(ROWS)
