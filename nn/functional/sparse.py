@@ -189,11 +189,12 @@ def embedding_bag(
         counted = counted & (places != _row("embedding_bag", padding_idx, as_input(weight)))
     if sparse and mode == "max":
         raise ArgumentError("embedding_bag: mode 'max' takes no sparse=True")
-    if sparse and not counted.any():
+    exact = sparse or scale_grad_by_freq
+    if exact and not counted.any():
         places, counted = places[:, :0], counted[:, :0]
         factors = None if factors is None else factors[:, :0]
-    # By rows the entries are looked up alone: what fills a bag up would count among the rows that were read.
-    alone = sparse and not counted.all()
+    # What fills a bag up would count among the rows that were read, and among how often: entries are looked up alone.
+    alone = exact and not counted.all()
     wanted = places[counted] if alone else places
     rows: Any = embedding(wanted, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
     if alone:

@@ -179,6 +179,22 @@ def test_transforms_hooks_and_higher_orders_see_dense_gradients(rng):
         loss(table).backward()
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("padding_idx", [None, 0, 1])
+@pytest.mark.parametrize("offsets", [[0, 1, 6], [0, 0, 6], [0, 4, 5], [0]])
+def test_bags_of_unequal_lengths_divide_by_how_often_a_row_is_read(sparse, padding_idx, offsets):
+    # PyTorch 2.13 divides by other numbers: row 1 of the bags [[1, 0], [1, 1], [0, 1]] by 2, which is read 4 times.
+    ids, grads = np.array([1, 2, 2, 0, 1, 1, 0]), []
+    for by_frequency in (False, True):
+        table = ad.tensor(np.arange(8.0).reshape(4, 2), requires_grad=True)
+        options = {"padding_idx": padding_idx, "scale_grad_by_freq": by_frequency, "sparse": sparse}
+        bags = F.embedding_bag(ids, table, offsets, mode="mean", **options)
+        bags.backward(np.arange(1.0, bags.size + 1).reshape(bags.shape))
+        grads.append(table.grad.to_dense() if sparse else table.grad)
+    often = np.bincount(ids, minlength=4)
+    np.testing.assert_allclose(grads[1], grads[0] / np.maximum(often, 1)[:, None])
+
+
 def test_clipping(rng):
     table, w = table_of(rng), ad.tensor(rng.normal(size=4), requires_grad=True)
     for order in (1.0, 2.0, np.inf, -np.inf):
