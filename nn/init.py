@@ -84,14 +84,20 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         known[name] = 1.0
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
-    if nonlinearity not in known:
-        raise ArgumentError(
-            f"calculate_gain: unknown nonlinearity {nonlinearity!r}; one of {sorted([*known, 'leaky_relu'])}"
-        )
+    words = f"calculate_gain: unknown nonlinearity {nonlinearity!r}; one of {sorted([*known, 'leaky_relu'])}"
+    _check(nonlinearity in known, words)
     return known[nonlinearity]
 
 
+def _check(good: bool, message: str) -> None:
+    if not good:
+        raise ArgumentError(message)
+
+
 def _write(tensor: Tensor, values: Any) -> Tensor:
+    _check(
+        isinstance(tensor, Tensor), f"nn.init writes into a Tensor, such as a parameter, not {type(tensor).__name__}"
+    )
     tensor._rebind(np.asarray(np.broadcast_to(values, tensor.shape), dtype=tensor.dtype).copy())
     return tensor
 
@@ -105,8 +111,7 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
 
 
 def _fan(tensor: Tensor, mode: str) -> int:
-    if mode not in ("fan_in", "fan_out"):
-        raise ArgumentError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    _check(mode in ("fan_in", "fan_out"), f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
     return _fans(tensor)[mode == "fan_out"]
 
 
@@ -118,6 +123,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: np.rando
     >>> bool(uniform_(Tensor(np.empty((2, 4))), 2.0, 3.0).data.min() >= 2.0)
     True
     """
+    _check(a <= b, f"uniform_: a must not be above b, got {a} and {b}")
     return _write(tensor, default_generator(generator).uniform(a, b, tensor.shape))
 
 
@@ -131,6 +137,7 @@ def normal_(
     >>> round(float(normal_(Tensor(np.empty(10_000)), 5.0, 2.0, np.random.default_rng(0)).data.std()), 1)
     2.0
     """
+    _check(std >= 0, f"normal_: std must not be negative, got {std}")
     return _write(tensor, default_generator(generator).normal(mean, std, tensor.shape))
 
 
@@ -150,9 +157,10 @@ def trunc_normal_(
     True
     """
     rng = default_generator(generator)
+    _check(std > 0, f"trunc_normal_: std must be positive, got {std}")
     low, high = (a - mean) / std, (b - mean) / std
-    if not low < high or low > 6 or high < -6:
-        raise ArgumentError(f"trunc_normal_: hardly any value of mean {mean}, std {std} falls into [{a}, {b}]")
+    fits = low < high and low <= 6 and high >= -6
+    _check(fits, f"trunc_normal_: hardly any value of mean {mean}, std {std} falls into [{a}, {b}]")
     values = rng.standard_normal(tensor.shape)
     outside = (values < low) | (values > high)
     while outside.any():
@@ -225,7 +233,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     >>> dirac_(Tensor(np.empty((1, 1, 3)))).data
     array([[[0., 1., 0.]]])
     """
-    if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
+    if tensor.ndim not in (3, 4, 5) or groups < 1 or tensor.shape[0] % groups:
         raise ShapeError(
             f"dirac_: needs convolution weights whose first axis {groups} groups divide, got shape {tensor.shape}"
         )
@@ -356,6 +364,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: np.ra
         raise ShapeError(f"sparse_: needs a matrix, got shape {tensor.shape}")
     rng = default_generator(generator)
     values = rng.normal(0.0, std, tensor.shape)
+    _check(0 <= sparsity <= 1, f"sparse_: sparsity is a share, from 0 to 1, got {sparsity}")
     zeros = math.ceil(sparsity * tensor.shape[0])
     for column in range(tensor.shape[1]):
         values[rng.permutation(tensor.shape[0])[:zeros], column] = 0

@@ -255,6 +255,24 @@ def test_float32_stays_float32():
     assert all(p.grad.dtype == np.float32 for p in model.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("uniform_", {"a": 2.0, "b": 1.0}, "a must not be above b"),
+        ("normal_", {"std": -1.0}, "std must not be negative"),
+        ("trunc_normal_", {"std": 0.0}, "std must be positive"),
+        ("sparse_", {"sparsity": 2.0}, "a share"),
+    ],
+)
+def test_initialisers_refuse_options_that_no_distribution_has(name, options, words):
+    weight = ad.tensor(np.ones((2, 3)))
+    with pytest.raises(ArgumentError, match=words):
+        getattr(nn.init, name)(weight, **options)
+    with pytest.raises(ArgumentError, match="a Tensor, such as a parameter, not ndarray"):
+        nn.init.ones_(weight.data)
+    assert (weight.data == 1).all()
+
+
 def test_initialisers_have_pytorchs_spread():
     weight = nn.Parameter(np.empty((300, 200), np.float64))
     generator = np.random.default_rng(0)
