@@ -128,11 +128,10 @@ def scan(
     ys: list[Any] = []
     for start in range(0, count, max(size, 1)):
         part = [inputs[i] for i in order[start : start + size]]
-        run = _run if checkpoint is None or len(part) == count else checkpointed(_run)
-        if run is not _run:  # which takes a counter for a Tensor as well
-            leaves, rebuild = flatten(carry)
-            carry = rebuild([wrap(leaf, None) if leaf.__class__ is np.ndarray else leaf for leaf in leaves])
-        carry, found = run(f, carry, part)
+        if checkpoint is None or len(part) == count:
+            carry, found = _run(f, carry, part)
+        else:
+            carry, found = checkpointed(lambda *given: _tensors(_run(f, *given)))(_tensors(carry), part)
         ys += found
     if reverse:
         ys.reverse()
@@ -225,6 +224,12 @@ def _native(f: Any, init: Any, leaves: list[Any], rebuild: Any, count: int, reve
     loop, closed, rebuilt = found
     outs = apply(loop, [*given, *arrays, *closed], {"length": count, "reverse": reverse, "checkpoint": size})
     return again(list(outs[: len(given)])), rebuilt(list(outs[len(given) :]))
+
+
+def _tensors(tree: Any) -> Any:
+    """A tree whose arrays are Tensors, as a checkpoint takes and gives them."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([leaf if hasattr(leaf, "_node") else wrap(as_array(leaf), None) for leaf in leaves])
 
 
 def _array(leaf: Any) -> Any:

@@ -230,6 +230,12 @@ def test_what_cannot_be_followed_is_the_plain_loop(served: list[bool], f: Any) -
     assert served == [False]
 
 
+@pytest.mark.parametrize("f", [lambda c, x: (c + x, (c, np.ones(2))), lambda c, x: (START, (c * x, 1.0))])
+def test_constants_among_the_results_of_a_body_with_checkpoints(f: Any) -> None:
+    slope = lambda k: ad.grad(lambda xs: np.sum(ad.scan(f, START, xs, checkpoint=k)[1][0] * 2.0))(XS)
+    assert np.array_equal(slope(4), slope(None))
+
+
 def test_what_machine_code_cannot_do_is_done_by_plan_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     original = body.loop_over
