@@ -26,7 +26,6 @@ from autodiff.compiler.passes.simplify import (
     copies,
     decide_first,
     drop,
-    elide_copies,
     fold,
     reduce_strength,
     share,
@@ -106,8 +105,6 @@ class Code:
         drop(listing)
         decide_first(listing)
         reduce_strength(listing)
-        elide_copies(listing)
-        drop(listing)
         fuse(listing)
         listing.check()
         self.listing = listing
@@ -184,8 +181,8 @@ class Code:
         last: dict[int, int] = {}
         for number, op in enumerate(listing.ops):
             for slot in (*reads(op), *op.outs()):
-                last[listing.origin(slot).index] = last[slot.index] = number
-        shown = {listing.origin(slot).index for slot in slots_in(listing.outputs)}
+                last[slot.index] = number
+        shown = {slot.index for slot in slots_in(listing.outputs)}
         values = {s.index: s.value for op in listing.ops for s in (*reads(op), *op.outs())}
         dying: dict[int, list[int]] = {}
         for index, number in last.items():
@@ -215,8 +212,6 @@ class Code:
         return name
 
     def _name(self, slot: Slot) -> str:
-        if slot.index not in self.names:
-            slot = self.listing.origin(slot)
         return self.names.setdefault(slot.index, f"v{slot.index}")
 
     def _text(self, value: Any) -> str:

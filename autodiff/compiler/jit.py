@@ -329,22 +329,11 @@ class Jit(Generic[F]):
                 grads.append(now)
         # What goes out has memory of its own, whatever of it is also an argument or goes out twice.
         taken: set[int] = set()
-        given = {s.slot.index for s in standins}
 
         def own(value: Any) -> Any:
             if isinstance(value, np.ndarray) and not is_standin(value):
                 value = recorder.standin(recorder.outside(value))
-            if type(value) is Recorded and value.slot.storage is not None:
-                storage = value.slot.storage
-                if (
-                    not storage.made
-                    or storage.index in taken
-                    or value.slot.index in given
-                    or value.value.base is not None
-                ):
-                    value = recorder.call(np.array, (value,), {})
-                taken.add(value.slot.storage.index)
-            return value
+            return recorder.owned(value, taken) if is_standin(value) else value
 
         shown, news, grads = ([own(value) for value in part] for part in (shown, news, grads))
         kinds = [isinstance(out, Tensor) for out in outs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from autodiff.compiler.record import Op, Recorder, Slot, Storage, Unrecordable, reads, slots_in
@@ -27,8 +27,6 @@ class Listing:
         Slots that are known beforehand.
     creator : dict of int to Op
         Storage -> the call that makes it.
-    same : dict of int to Slot
-        Slot of a copy that is not made -> the slot of what it would be a copy of.
     """
 
     recorder: Recorder
@@ -37,7 +35,6 @@ class Listing:
     outputs: Any
     constants: dict[int, Any]
     creator: dict[int, Op]
-    same: dict[int, Slot] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recorder: Recorder, arguments: list[Slot], outputs: Any) -> Listing:
@@ -49,12 +46,6 @@ class Listing:
                     creator.setdefault(slot.storage.index, op)
         constants = {slot.index: slot.value for slot in recorder.held}
         return cls(recorder, recorder.ops, arguments, outputs, constants, creator)
-
-    def origin(self, slot: Slot) -> Slot:
-        """The slot itself, or what it would be a copy of."""
-        while slot.index in self.same:
-            slot = self.same[slot.index]
-        return slot
 
     def makes(self, op: Op) -> bool:
         """Whether the call makes new memory, and is no view or write."""
@@ -71,7 +62,7 @@ class Listing:
         """Whether every value is made before it is read: what a pass has torn apart would read what nobody wrote."""
         made = {slot.index for slot in self.arguments} | self.constants.keys()
         for op in self.ops:
-            if not all(slot.index in made or self.origin(slot).index in made for slot in reads(op)):
+            if not all(slot.index in made for slot in reads(op)):
                 raise Unrecordable(f"{op.target} would read a value before it is made, a mistake of autodiff's own")
             made.update(slot.index for slot in op.outs())
 

@@ -303,8 +303,6 @@ class Recorder:
             self.refuse("it reads a declared array after an optimiser's step; read it before, or after the call")
         told = self._written_as_told(target, args, kwargs)
         self._note_writes(op, told)  # before anything is written
-        if op.writes and not all(slot.index in self.fixed for slot in reads(op)):
-            self.fixed -= {slot.index for storage in op.writes for slot in storage.slots}
         result = target(*bare(args), **bare(kwargs))
         errors = np.geterr()
         if errors != self.errors:
@@ -481,7 +479,12 @@ class Recorder:
             if not slot.storage.made:
                 self.refuse("it writes into an array that it was given")
             storages.append(slot.storage)
+        self._writes(op, storages)
+
+    def _writes(self, op: Op, storages: list[Storage]) -> None:
         op.writes = tuple(storages)
+        if storages and not all(slot.index in self.fixed for slot in reads(op)):
+            self.fixed -= {slot.index for storage in storages for slot in storage.slots}
 
     def _noted(self, op: Op, result: Any) -> Any:
         before = len(self.slots)
@@ -518,26 +521,23 @@ class Recorder:
     def kernel(self, run: Any, arguments: tuple[Any, ...], partial: Any) -> Any:
         """A compiled kernel, which writes into some of its arguments, and adds up into arrays of its own."""
         shapes = [] if partial is None else [(a.shape, a.dtype) for a in bare(partial())]
-        before = [a.copy() if isinstance(a, np.ndarray) else None for a in bare(arguments)]
         call = _KernelCall(run, len(shapes))
-        result = call(shapes, *bare(arguments))
-        # Memory that was empty may by chance have held the result already.
-        empty = {
-            op.out.storage.index
-            for op in self.ops
-            if op.target in (np.empty, np.empty_like) and isinstance(op.out, Slot) and op.out.storage is not None
-        }
-        written = []
-        for argument, was in zip(arguments, before, strict=True):
-            if type(argument) is Recorded and was is not None:
-                storage = argument.slot.storage
-                if (storage is not None and storage.index in empty) or was.tobytes() != argument.value.tobytes():
-                    written.append(argument)
         op = Op("call", call, (shapes, *self.template(arguments)))
-        self._note_writes(op, written)
-        result = self._noted(op, result)
+        # It may write into whatever was made here.
+        self._writes(op, [s.storage for s in reads(op) if s.storage is not None and s.storage.made])
+        result = self._noted(op, call(shapes, *bare(arguments)))
         width = len(shapes)
         return [tuple(result[i : i + width]) for i in range(0, len(result), width)] if width else [()]
+
+    def owned(self, standin: Recorded, taken: set[int]) -> Recorded:
+        """A result in memory that is nobody else's: itself, or a copy; ``taken`` are the storages of others."""
+        slot = standin.slot
+        if slot.storage is not None:
+            whole = slot.storage.made and not slot.offset and standin.value.nbytes == slot.storage.owner.nbytes
+            if not whole or slot.storage.index in taken:
+                standin = self.call(np.array, (standin,), {})
+            taken.add(standin.slot.storage.index)
+        return standin
 
     def create(self, original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A function that makes an array from nothing, or from anything."""

@@ -227,22 +227,12 @@ def _prepared_pass(
             by_target = recorded_walk([copied], [start], wanted, free=free)
             leaves = [leaf for leaf, g in by_target.items() if g is not None]
             found = [by_target[leaf] for leaf in leaves]
-        taking = set()
-        grads = []
         if not all(type(g) is Recorded for g in found):
             raise Unrecordable("a gradient that does not depend on values")
         if recorder.late and not asked_at_the_end(found):
             raise _Unfinite
-        for g in found:
-            storage = g.slot.storage
-            if storage is not None and (
-                not storage.made or storage.index in taking or g.value.base is not None or g.slot.offset
-            ):
-                g = recorder.call(np.array, (g,), {})
-                storage = g.slot.storage
-            if storage is not None:
-                taking.add(storage.index)
-            grads.append(g)
+        taking: set[int] = set()
+        grads = [recorder.owned(g, taking) for g in found]
         places = [skeleton.places[leaf] for leaf in leaves]
         by_the_engine = follower.by_the_engine(root, seed, places)
         code = workshop.code(

@@ -12,6 +12,7 @@ import numpy as np
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.record import Attribute, Method, Op, Slot, Storage, reads, slots_in
 from autodiff.compiler.standin import mapped, outlined
+from autodiff.compiler.trace import layout_of
 from autodiff.ops.short_sums import is_short, summed
 
 try:
@@ -26,7 +27,6 @@ __all__ = [
     "copies",
     "decide_first",
     "drop",
-    "elide_copies",
     "fold",
     "reduce_strength",
     "share",
@@ -73,10 +73,10 @@ _PURE_METHODS = {"astype", "copy", "reshape", "transpose"}
 
 
 def share(listing: Listing) -> None:
-    """A call that was made before on the same values is not made again: the rule of a gradient and that of a tangent
-    often begin alike, and ask the same questions.
+    """A call that was made before on the same values is not made again, and a copy is what it is a copy of: the rule of
+    a gradient and that of a tangent often begin alike, and ask the same questions.
 
-    What is written into, and what is returned, stays as it is.
+    What is written into stays as it is, and so does what is returned, unless it is the copy of what nobody else has.
     """
     written = {s.index for op in listing.ops for s in op.writes}
     shown = slots_in(listing.outputs)
@@ -97,31 +97,40 @@ def share(listing: Listing) -> None:
             sharable = sharable and op.kind == "call" and not op.writes and op.errors is None and _is_pure(op.target)
             sharable = sharable and isinstance(out, Slot) and out.index not in indices
             sharable = sharable and (out.storage is None or out.storage.index not in fixed)
+        source = _copied(op, written, fixed, listing)
         try:
-            first = known.setdefault(_key(op), op) if sharable else op
+            first = known.setdefault(_key(op), op) if sharable and source is None else op
         except TypeError:  # it takes what cannot be compared
             first = op
-        if first is op:
+        if first is op and source is None:
             kept.append(op)
         elif op.kind != "guard":
-            source = instead[out.index] = first.out
+            source = instead[out.index] = source or first.out
+            if out.index in indices:
+                fixed.add(source.storage.index)
             if out.storage is not source.storage:
                 moved[out.storage.index] = source.storage, source.offset - out.offset
-    listing.ops = kept
+    listing.ops, listing.outputs = kept, _replaced(listing.outputs, instead)
     for slot in listing.all_slots() if moved else ():
         while slot.storage is not None and slot.storage.index in moved:
             slot.storage, shift = moved[slot.storage.index]
             slot.offset += shift
 
 
-def _lies_alike(source: Slot, out: Slot) -> bool:
-    """Whether a copy lies in memory as what it is a copy of."""
-    if source.storage is None or out.storage is source.storage:
-        return False
-    mine, other = source.value, out.value
-    return bool(
-        (mine.dtype, mine.shape, mine.strides, mine.nbytes) == (other.dtype, other.shape, other.strides, other.nbytes)
-    )
+def _copied(op: Op, written: set[int], fixed: set[int], listing: Listing) -> Slot | None:
+    """What a copy is a copy of, if the copy need not be made."""
+    inputs, out = reads(op), op.out
+    if op.kind != "call" or op.writes or not copies(op) or len(inputs) != 1 or not isinstance(out, Slot):
+        return None
+    source, mine, theirs = inputs[0], out.storage, inputs[0].storage
+    if mine is None or theirs is None or mine is theirs or layout_of(out.value) != layout_of(source.value):
+        return None
+    if mine.index in written or theirs.index in written:
+        return None
+    if mine.index in fixed and (theirs.index in fixed or not theirs.made):
+        return None
+    whole = mine.index not in fixed or source.value.nbytes == listing.root(theirs).value.nbytes
+    return source if whole else None
 
 
 def _is_pure(target: Any) -> bool:
@@ -154,7 +163,7 @@ def _leaf(value: Any) -> Any:
 
 def drop(listing: Listing) -> None:
     """Drop calls whose results nobody needs."""
-    slots: set[int] = {listing.origin(s).index for s in slots_in(listing.outputs)}
+    slots: set[int] = {s.index for s in slots_in(listing.outputs)}
     storages: set[int] = {s.storage.index for s in slots_in(listing.outputs) if s.storage is not None}
     kept: list[Op] = []
     for op in reversed(listing.ops):
@@ -167,7 +176,7 @@ def drop(listing: Listing) -> None:
         if not needed:
             continue
         for slot in reads(op):
-            slots.add(listing.origin(slot).index)
+            slots.add(slot.index)
             if slot.storage is not None:
                 storages.add(slot.storage.index)
         kept.append(op)
@@ -197,66 +206,6 @@ def decide_first(listing: Listing) -> None:
             first |= needed
     if first:
         listing.ops = [*map(ops.__getitem__, sorted(first)), *(op for i, op in enumerate(ops) if i not in first)]
-
-
-def elide_copies(listing: Listing) -> None:
-    """A copy of something that is not used afterwards takes its place; what is given stands for a copy of it that is
-    neither written into nor returned.
-    """
-    last: dict[int, int] = {}
-    fixed = {s.storage.index for s in slots_in(listing.outputs) if s.storage is not None}
-    fixed |= {storage.index for op in listing.ops for storage in op.writes}
-    for i, op in enumerate(listing.ops):
-        for slot in (*reads(op), *op.outs()):
-            if slot.storage is not None:
-                last[slot.storage.index] = i
-        for storage in op.writes:
-            last[storage.index] = i
-    for slot in slots_in(listing.outputs):
-        if slot.storage is not None:
-            last[slot.storage.index] = len(listing.ops)
-    kept = []
-    for i, op in enumerate(listing.ops):
-        source = reads(op)[0] if len(reads(op)) == 1 else None
-        out = op.out
-        if (
-            op.kind == "call"
-            and isinstance(out, Slot)
-            and source is not None
-            and source.storage is not None
-            and out.storage is not None
-            and source.index not in listing.constants
-            and copies(op)
-            and _lies_alike(source, out)
-            and (
-                (
-                    source.storage.made
-                    and last[source.storage.index] == i
-                    and source.value.nbytes == listing.root(source.storage).value.nbytes
-                    and listing.creator[source.storage.index].kind == "call"
-                    and can_write(listing.creator[source.storage.index])
-                )
-                or (source.kind == "argument" and out.storage.index not in fixed)
-            )
-        ):
-            listing.same[out.index] = source
-            _merge(listing, out.storage, source)
-            continue
-        kept.append(op)
-    listing.ops = kept
-
-
-def _merge(listing: Listing, gone: Storage, source: Slot) -> None:
-    """Everything in storage ``gone`` now lies where ``source`` lies."""
-    assert source.storage is not None
-    shift = source.offset
-    base = listing.root(gone).offset
-    for slot in listing.all_slots():
-        if slot.storage is gone:
-            slot.storage = source.storage
-            slot.offset += shift - base
-    for op in listing.ops:
-        op.writes = tuple(source.storage if s is gone else s for s in op.writes)
 
 
 def short(x: Any, axis: Any, dtype: None, out: Any, keepdims: bool) -> Any:
