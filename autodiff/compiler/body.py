@@ -102,33 +102,16 @@ class _Closing(Tracer):
 
 
 class Body:
-    """What one run of a body has shown.
-
-    Parameters
-    ----------
-    f : callable
-    carry, x : tree
-        Values of the first step.
-    tracked : sequence of bool
-        Of each leaf of the carry and of ``x``, whether a gradient is asked for.
-    native : bool
-        Whether it is to become machine code: fused operations are then recorded by their definitions.
-
-    Attributes
-    ----------
-    arguments : list of Slot
-        Leaves of the carry, of ``x``, and what is closed over.
-    values : list
-        What is closed over: Tensors and arrays.
-    outs : list of Slot
-        Leaves of the new carry, then those of ``y``.
-    seeds : list of Slot or None
-        In the same order, cotangents of ``outs``; None for one that has none.
-    grads : list of Slot or None
-        In the order of the arguments; None for one that none reaches.
-    ops, forward : list of Op, int
-        All NumPy calls; the first ``forward`` of them are the forward.
+    """What one run of a body has shown. For machine code (``native``) fused operations are recorded by their
+    definitions; ``tracked`` says of each leaf of the carry and of ``x`` whether a gradient is asked for.
     """
+
+    arguments: list[Slot]  # leaves of the carry, of ``x``, and what is closed over
+    values: list[Any]  # what is closed over: Tensors and arrays
+    outs: list[Slot]  # leaves of the new carry, then those of ``y``
+    seeds: list[Slot | None]  # in the same order, their cotangents
+    grads: list[Slot | None]  # of the arguments; None for one that none reaches
+    ops: list[Any]  # all NumPy calls; the first ``forward`` of them are the forward
 
     def __init__(self, f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool], native: bool) -> None:
         self.recorder = recorder = Recorder()
@@ -437,13 +420,7 @@ _loops: OrderedDict[Any, Loop | None] = OrderedDict()
 def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]) -> tuple[Loop, list[Any], Any] | None:
     """The loop over a body, what the body closes over, and how a ``y`` is put together; None where it stays Python's.
 
-    Parameters
-    ----------
-    f : callable
-    carry, x : tree
-        Of the first step.
-    tracked : sequence of bool
-        Of each leaf of the carry and of ``x``, whether a gradient is asked for.
+    ``carry`` and ``x`` are the first step's; ``tracked`` says of each of their leaves whether a gradient is asked for.
     """
     for native in (True, False) if compiles() else (False,):
         try:

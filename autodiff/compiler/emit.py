@@ -87,16 +87,7 @@ def defined(name: str, source: str, file: str, scope: dict[str, Any]) -> Any:
 
 
 class Code:
-    """A listing as a generated function.
-
-    Attributes
-    ----------
-    source : str
-    run : callable
-        Takes the listing's arguments and returns its outputs, or :data:`MISS`.
-    nbytes : int
-        Bytes of scratch memory.
-    """
+    """A listing as a generated function ``run`` of its arguments, which gives its outputs or :data:`MISS`."""
 
     def __init__(self, listing: Listing, name: str, scratch: Scratch, pool: Pool, holds: bool = True) -> None:
         self.name = name
@@ -108,8 +99,8 @@ class Code:
         fuse(listing)
         listing.check()
         self.listing = listing
-        self.buffers, self.nbytes = place(listing, can_write, 1 << 62 if holds else _LARGE)
-        self._memory = scratch.block(self.nbytes)
+        self.buffers, nbytes = place(listing, can_write, 1 << 62 if holds else _LARGE)
+        self._memory = scratch.block(nbytes)
         self._pool = pool
         self._write()
         # What was computed while recording is needed no more.

@@ -42,38 +42,20 @@ _NO_GRAD = replace(ORDINARY, grad=False)
 
 
 class Follower:
-    """What follows the calls of one compiled step, one call after the other.
-
-    Attributes
-    ----------
-    at : Entry or None
-        The latest entry; None once the call has left the trace for good.
-    made : list of Node or None
-        The node of each entry so far.
-    leaves : dict
-        The nodes from before the call that it has met, in this order, and the number of each.
-    fresh, prepared : int
-        How many entries this call has added, and how many it has prepared.
-    diverged : bool
-        Whether the engine has done the work of an entry that has code, since a value decided otherwise than before.
-    lost : str
-        Why it left the trace, if it did.
-    kept : object
-        What the latest prepared forward left for its backward.
-    """
+    """What follows the calls of one compiled step, one call after the other."""
 
     def __init__(self, workshop: Workshop, check: bool) -> None:
         self.check = check
-        self.at: Entry | None = None
-        self.made: list[Any] = []
-        self.leaves: dict[Any, int] = {}
+        self.at: Entry | None = None  # the latest entry; None once the call has left the trace for good
+        self.made: list[Any] = []  # the node of each entry so far, or None
+        self.leaves: dict[Any, int] = {}  # nodes from before the call, in the order in which it met them
         # Where nodes of the call come from; of ``made`` only the first ones are in it, since few ask.
         self._origins: dict[Any, tuple[int, int]] = {}
         self._placed = 0
-        self.fresh = self.prepared = 0
-        self.diverged = False
-        self.lost = ""
-        self.kept: Any = None
+        self.fresh = self.prepared = 0  # how many entries this call has added, and how many it has prepared
+        self.diverged = False  # whether the engine has done what code was there for, since a value decided otherwise
+        self.lost = ""  # why it left the trace
+        self.kept: Any = None  # what the latest prepared forward left for its backward
         self.workshop = workshop
         self._ordinary = replace(ORDINARY, tracer=self)
         self._thread: int | None = None

@@ -27,28 +27,14 @@ ALIGNMENT = 64
 
 @dataclass
 class Buffer:
-    """A storage that has a place beforehand, or memory of the pool.
+    """A storage that has a place beforehand, or memory of the pool."""
 
-    Attributes
-    ----------
-    root : Slot
-        The result that lies there whole.
-    slots : list of Slot
-        That and all views of it.
-    first, last : int
-        Numbers of the calls between which it is alive.
-    exported : bool
-        Whether it has memory of its own in every call, as what the outside sees.
-    offset : int
-        In the scratch memory.
-    """
-
-    root: Slot
-    slots: list[Slot]
-    first: int
+    root: Slot  # the result that lies there whole
+    slots: list[Slot]  # that and all views of it
+    first: int  # numbers of the calls between which it is alive
     last: int
-    exported: bool
-    offset: int = 0
+    exported: bool  # whether it has memory of its own in every call, as what the outside sees
+    offset: int = 0  # in the scratch memory
     name: str = ""
 
 
@@ -135,20 +121,9 @@ class Scratch:
 
 
 def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[dict[int, Buffer], int]:
-    """Which storages have a place beforehand or memory of their own in every call, and where.
-
-    Parameters
-    ----------
-    held : int
-        Of so many bytes nothing is held from call to call: a step holds no more than the eager step while other code
-        of it runs.
-
-    Returns
-    -------
-    dict of int to Buffer
-        ``exported`` are those that have memory of their own.
-    int
-        Bytes of scratch memory.
+    """Which storages have a place beforehand, or memory of their own in every call (``exported``), and how many bytes
+    of scratch memory the first take. Of ``held`` bytes and more nothing is held from call to call: a step holds no more
+    than the eager step while other code of it runs.
     """
     uses: dict[int, list[int]] = defaultdict(list)
     members: dict[int, dict[int, Slot]] = defaultdict(dict)

@@ -12,29 +12,14 @@ __all__ = ["Listing"]
 
 @dataclass
 class Listing:
-    """The calls of one function.
+    """The calls of one function."""
 
-    Attributes
-    ----------
-    recorder : Recorder
-        It numbers what is new.
-    ops : list of Op
-    arguments : list of Slot
-        What is given anew every time, in order.
-    outputs : template
-        What is returned: slots in tuples, lists and dicts.
-    constants : dict of int to value
-        Slots that are known beforehand.
-    creator : dict of int to Op
-        Storage -> the call that makes it.
-    """
-
-    recorder: Recorder
+    recorder: Recorder  # it numbers what is new
     ops: list[Op]
-    arguments: list[Slot]
-    outputs: Any
-    constants: dict[int, Any]
-    creator: dict[int, Op]
+    arguments: list[Slot]  # what is given anew every time, in order
+    outputs: Any  # what is returned: slots in tuples, lists and dicts
+    constants: dict[int, Any]  # slot -> what is known of it beforehand
+    creator: dict[int, Op]  # storage -> the call that makes it
 
     @classmethod
     def of(cls, recorder: Recorder, arguments: list[Slot], outputs: Any) -> Listing:

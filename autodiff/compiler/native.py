@@ -176,20 +176,10 @@ def _lie_as_known() -> bool:
 
 
 class Emitter:
-    """Writes calls as one function, ``loop(length, reverse, *arrays)``.
+    """Writes calls as one function, ``loop(length, reverse, *arrays)``, from the last step to the first if ``back``.
 
-    Parameters
-    ----------
-    places : dict
-        Storage's number -> :class:`Place`, of the arguments.
-    ops : list of Op
-        All calls, in order.
-    wanted : sequence of Slot
-        What is read after the last one.
-    arrays : dict of str to dtype
-        The arrays that the function is given.
-    back : bool
-        Run from the last step to the first.
+    ``places`` tells of storages of the arguments where they are; ``wanted`` is what is read after the last call, and
+    ``arrays`` the dtypes of what the function is given.
     """
 
     #: Of which dtypes there is scratch memory.

@@ -52,16 +52,8 @@ class Workshop:
     def code(
         self, recorder: Recorder, arguments: list[Any], given: list[Any], outputs: Any, name: str, truth: Any
     ) -> Code | None:
-        """Code for what was recorded; None if it does not give what was found while recording, and by the engine.
-
-        Parameters
-        ----------
-        arguments : list of Recorded
-        given : list
-            Their values.
-        outputs : template of Recorded
-        truth : callable
-            Whether these values of the outputs are the engine's.
+        """Code that makes ``outputs``, stand-ins, of ``arguments``; None if it does not make of their values ``given``
+        what was found while recording, and ``truth`` says that the engine finds.
         """
         template = _template(outputs, recorder)
         found = mapped(lambda part: part.value if isinstance(part, Slot) else part, template)
@@ -194,14 +186,7 @@ def written(name: str, source: str, scope: dict[str, Any]) -> Any:
 
 
 class Prepared:
-    """The code of an entry.
-
-    Attributes
-    ----------
-    follow : callable
-        ``follow(follower, inputs, attrs)``: the result, or MISS.
-    code : Code
-    """
+    """The code of an entry; ``follow(follower, inputs, attrs)`` gives the result, or MISS."""
 
     __slots__ = ("code", "follow", "grad")
 

@@ -11,6 +11,7 @@ the recording with :class:`Unrecordable`, and the operation keeps running as it 
 from __future__ import annotations
 
 import itertools
+import math
 import mmap
 import operator
 import weakref
@@ -32,50 +33,30 @@ class Unrecordable(Exception):
 
 
 class Storage:
-    """One block of memory of the recorded call.
-
-    Attributes
-    ----------
-    made : bool
-        Whether the step made it; else it came from outside.
-    kept : bool
-        Whether the plan may need what is in it, or an array of it may come back another way than through a stand-in.
-    slots : list of Slot
-        The values that lie in it.
-    standins : int
-        How many stand-ins there are for these.
-    """
+    """One block of memory of the recorded call."""
 
     __slots__ = ("address", "index", "kept", "made", "owner", "slots", "standins")
 
     def __init__(self, index: int, owner: Any, made: bool, address: int) -> None:
         self.index = index
         self.owner = owner
-        self.made = made
+        self.made = made  # by the call; else it came from outside
         self.address = address
+        #: Whether the plan may need what is in it, or an array of it may come back another way than by a stand-in.
         self.kept = not made or owner.nbytes < _SMALL
         self.slots: list[Slot] = []
-        self.standins = 0
+        self.standins = 0  # how many there are for its slots
 
 
 class Slot:
-    """A value of the recorded call: an array somewhere in a storage, or a scalar.
-
-    Attributes
-    ----------
-    kind : str
-        "array" or "scalar" computed, "held" for an array of the library's own, "argument" for what is given anew every
-        time.
-    value : object
-        What it was in the recorded call; of a large array that nothing can come back to only the shape, dtype and
-        strides.
-    """
+    """A value of the recorded call: an array somewhere in a storage, or a scalar."""
 
     __slots__ = ("index", "kind", "offset", "storage", "value")
 
     def __init__(self, index: int, kind: str, value: Any, storage: Storage | None) -> None:
         self.index = index
-        self.kind = kind
+        self.kind = kind  # "array" or "scalar" computed, "held" by the library, "argument" given anew every time
+        #: What it was; of a large array that nothing can come back to only the shape, dtype and strides.
         self.value = value
         self.storage = storage
         self.offset = 0 if storage is None else value.__array_interface__["data"][0] - storage.address
@@ -84,33 +65,18 @@ class Slot:
 
 
 class Op:
-    """One call.
-
-    Attributes
-    ----------
-    kind : str
-        "call" or "guard".
-    target : object
-        The callable; for a guard the truth found.
-    args, kwargs
-        With slots in the place of arrays.
-    out : Slot, list of Slot or None
-    writes : tuple of Storage
-        Which storages it writes into, its own new ones aside.
-    errors : dict or None
-        What the function had changed of NumPy's error state.
-    """
+    """One call."""
 
     __slots__ = ("args", "errors", "kind", "kwargs", "out", "target", "writes")
 
     def __init__(self, kind: str, target: Any, args: Any = (), kwargs: Any = None, out: Any = None) -> None:
-        self.kind = kind
-        self.target = target
-        self.args = args
+        self.kind = kind  # "call", "draw" or "guard"
+        self.target = target  # the callable; of a guard the truth found
+        self.args = args  # with slots in the place of arrays, as in kwargs
         self.kwargs: dict[str, Any] = kwargs or {}
-        self.out = out
-        self.writes: tuple[Storage, ...] = ()
-        self.errors: dict[str, Any] | None = None
+        self.out = out  # slot, list of slots or None
+        self.writes: tuple[Storage, ...] = ()  # which storages it writes into, its own new ones aside
+        self.errors: dict[str, Any] | None = None  # what the function had changed of NumPy's error state
 
     def under(self, *lines: str) -> list[str]:
         """Lines of Python under the floating-point error state that the call has of its own."""
@@ -217,15 +183,8 @@ _FACTS_ONLY = named(
 )
 _AS_METHOD = {getattr(np, name): name for name in "sum max min prod any all mean".split()}
 _AS_METHOD |= {np.amax: "max", np.amin: "min"}
-#: Method -> its ufunc and the order of its parameters after the array.
-_REDUCTIONS = {
-    "sum": (np.add, ("axis", "dtype", "out", "keepdims", "initial", "where")),
-    "prod": (np.multiply, ("axis", "dtype", "out", "keepdims", "initial", "where")),
-    "max": (np.maximum, ("axis", "out", "keepdims", "initial", "where")),
-    "min": (np.minimum, ("axis", "out", "keepdims", "initial", "where")),
-    "any": (np.logical_or, ("axis", "out", "keepdims", "where")),
-    "all": (np.logical_and, ("axis", "out", "keepdims", "where")),
-}
+#: Method -> its ufunc.
+_REDUCTIONS = dict(sum=np.add, prod=np.multiply, max=np.maximum, min=np.minimum, any=np.logical_or, all=np.logical_and)
 _WRITES_FIRST = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis, operator.setitem}
 _WRITING_METHODS = {"fill", "put", "sort", "partition"}
 #: Functions that may hand back the very array they were given.
@@ -327,13 +286,13 @@ class Recorder:
         """
         value = standin.value
         if isinstance(value, np.ndarray) and name in _REDUCTIONS:
-            ufunc, names = _REDUCTIONS[name]
+            names = ("axis", *(["dtype"] if name in ("sum", "prod") else []), "out", "keepdims", "initial", "where")
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             if len(args) <= len(names) and set(given) <= set(names):
                 dtype = given.get("dtype", np.dtype(bool) if name in ("any", "all") else None)
                 order = [given.get("axis"), dtype, given.get("out"), given.get("keepdims", False)]
                 more: dict[str, Any] = {key: given[key] for key in ("initial", "where") if key in given}
-                return self.call(ufunc.reduce, (standin, *order), more)
+                return self.call(_REDUCTIONS[name].reduce, (standin, *order), more)
         if name == "mean" and isinstance(value, np.ndarray) and value.dtype.char in "fd" and len(args) <= 1:
             found = self._mean(standin, args, kwargs)
             if found is not None:
@@ -345,19 +304,11 @@ class Recorder:
     def _mean(self, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``ndarray.mean`` as the two calls that it makes."""
         given = {**dict(zip(("axis",), args, strict=False)), **kwargs}
-        if (
-            not set(given) <= {"axis", "keepdims", "dtype", "out"}
-            or given.get("out") is not None
-            or given.get("dtype") is not None
-        ):
-            return None
         axis, value = given.get("axis"), standin.value
         axes = range(value.ndim) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
-        if not value.size or not all(isinstance(a, (int, np.integer)) for a in axes):
+        if not set(given) <= {"axis", "keepdims"} or not value.size or not all(hasattr(a, "__index__") for a in axes):
             return None
-        count = np.intp(1)
-        for a in axes:
-            count *= value.shape[a]
+        count = np.intp(math.prod(value.shape[a] for a in axes))
         total = self.call(np.add.reduce, (standin, axis, None, None, given.get("keepdims", False)), {})
         if isinstance(total.value, np.ndarray):
             return self.call(np.true_divide, (total, count), {"out": total, "casting": "unsafe", "subok": False})

@@ -30,6 +30,11 @@ _METHODS = """all any argmax argmin argpartition argsort astype byteswap choose 
     searchsorted sort squeeze std sum swapaxes take trace transpose var view""".split()
 _READS = """item tolist tobytes dump dumps tofile __float__ __int__ __complex__ __index__ __format__ __str__
     __repr__""".split()
+_MEMORY = {
+    "flat": "elements were walked with .flat; use .reshape(-1)",
+    "data": "memory was asked for with .data",
+    "ctypes": "address was asked for with .ctypes",
+}
 _INSTEAD = "np.take(array, i) for array[i], and into what np.zeros_like(x) makes instead of a plain array"
 _BINARY = {
     "add": np.add,
@@ -92,12 +97,8 @@ class Recorded:
         if out is not None and len(out) == 1:
             kwargs["out"] = out[0]
         if method == "reduce" and isinstance(inputs[0], np.ndarray):
-            order = (
-                kwargs.pop("axis", 0),
-                kwargs.pop("dtype", None),
-                kwargs.pop("out", None),
-                kwargs.pop("keepdims", False),
-            )
+            usual = {"axis": 0, "dtype": None, "out": None, "keepdims": False}
+            order = [kwargs.pop(name, value) for name, value in usual.items()]
             return self.recorder.call(ufunc.reduce, (*inputs, *order), kwargs)
         return self.recorder.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
 
@@ -152,30 +153,6 @@ class Recorded:
     def __reduce__(self) -> Any:
         self.recorder.read(self, "a computed value was copied or pickled")
         return self.value.__reduce__()
-
-    def __copy__(self) -> Any:
-        return self.recorder.method("copy", self, (), {})
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self.recorder.method("copy", self, (), {})
-
-    @property
-    def flat(self) -> Any:
-        """A read: elements one by one."""
-        self.recorder.read(self, "a computed value's elements were walked with .flat; use .reshape(-1)")
-        return self.value.flat
-
-    @property
-    def data(self) -> Any:
-        """A read: the memory itself."""
-        self.recorder.read(self, "a computed value's memory was asked for with .data")
-        return self.value.data
-
-    @property
-    def ctypes(self) -> Any:
-        """A read: the memory's address."""
-        self.recorder.read(self, "a computed value's address was asked for with .ctypes")
-        return self.value.ctypes
 
 
 def mapped(leaf: Callable[[Any], Any], value: Any) -> Any:
@@ -243,6 +220,14 @@ def _read(name: str) -> Callable[..., Any]:
     return read
 
 
+def _inside(name: str, reason: str) -> Any:
+    def look(self: Recorded) -> Any:
+        self.recorder.read(self, reason)
+        return getattr(self.value, name)
+
+    return property(look)
+
+
 def _operator(name: str, ufunc: Any, swapped: bool = False) -> Callable[..., Any]:
     scalar = getattr(operator, f"{name}_" if name in ("and", "or") else name)
 
@@ -283,6 +268,10 @@ for _name in _METHODS:
     setattr(Recorded, _name, _method(_name))
 for _name in _READS:
     setattr(Recorded, _name, _read(_name))
+for _name, _what in _MEMORY.items():
+    setattr(Recorded, _name, _inside(_name, f"a computed value's {_what}"))
+for _name in ("__copy__", "__deepcopy__"):
+    setattr(Recorded, _name, lambda self, memo=None: self.recorder.method("copy", self, (), {}))
 for _name, _ufunc in _BINARY.items():
     setattr(Recorded, f"__{_name}__", _operator(_name, _ufunc))
     setattr(Recorded, f"__r{_name}__", _operator(_name, _ufunc, swapped=True))

@@ -21,15 +21,7 @@ __all__ = ["Stepped"]
 
 
 class Stepped:
-    """A plan of one step, and the loop that calls it.
-
-    Parameters
-    ----------
-    body : Body
-        Used up.
-    back : bool
-        Whether it is the way back.
-    """
+    """A plan of one step, forward or ``back``, and the loop that calls it. It uses its body up."""
 
     def __init__(self, body: Any, back: bool) -> None:
         recorder = body.recorder

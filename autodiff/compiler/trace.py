@@ -21,55 +21,27 @@ MOST_BRANCHES = 12
 
 
 class Entry:
-    """One thing that a step asked for.
-
-    Attributes
-    ----------
-    op : Primitive or Fused, or None at the root
-    key : object
-        The facts under which it was asked for; see :func:`fact_of`.
-    index : int
-        How many entries precede it on its path.
-    outs : tuple
-        Layouts of its results; see :func:`layout_of`.
-    leaves : int
-        How many leaves a call has met by then.
-    ready : list of (operation, whether gradients are on, callable)
-        Of ``next`` those that have code.
-    ready_passes : list of Pass
-        Backward passes that have code.
-    next : list of Entry
-        What was asked for next, in some call or other.
-    visits : int
-        How many calls came by.
-    code : object
-        What does its work, or None while nothing is prepared.
-    settled : bool
-        Whether it has been tried to prepare something.
-    why : str
-        Why nothing could be prepared.
-    passes : dict
-        Backward passes that began when this was the latest entry.
-    """
+    """One thing that a step asked for; the root of a tree of them stands for nothing."""
 
     __slots__ = tuple("code index key leaves next op outs parent passes ready ready_passes settled visits why".split())
 
     def __init__(self, op: Any = None, key: Any = None, parent: Entry | None = None, outs: Any = ()) -> None:
         self.op = op
-        self.key = key
+        self.key = key  # the facts under which it was asked for: whether gradients are on, inputs, attributes
         self.parent = parent
         self.index: int = -1 if parent is None else parent.index + 1
-        self.outs = outs
-        self.next: list[Entry] = []
+        self.outs = outs  # layouts of its results
+        self.next: list[Entry] = []  # what was asked for next, in some call or other
         self.visits = 0
+        self.settled = False  # whether it has been tried to prepare code
         self.code: Any = None
-        self.ready: list[Any] = []
-        self.ready_passes: list[Any] = []
+        self.why = ""  # why there is none
+        self.ready: list[Any] = []  # of ``next`` those with code: operation, whether gradients are on, callable
+        self.passes: dict[Any, Any] = {}  # how often a backward pass began when this was the latest entry
+        self.ready_passes: list[Any] = []  # of these the ones with code
         met = [fact[0] for fact in key[1] if fact.__class__ is tuple and fact[0].__class__ is int] if key else []
+        #: How many leaves a call has met by then.
         self.leaves: int = 0 if parent is None else max([parent.leaves, *(place + 1 for place in met)])
-        self.settled = False
-        self.why = ""
-        self.passes: dict[Any, Any] = {}
 
     def find(self, op: Any, key: Any, outs: Any) -> Entry | None:
         """The entry that follows under these facts; how results lie may depend on values, too."""
@@ -127,14 +99,7 @@ def _frozen(value: Any) -> Any:
 
 
 def fact_of(value: Any, origin_of: Any) -> Any:
-    """What an entry's facts say of one input.
-
-    Parameters
-    ----------
-    value : Tensor, array, number or None
-    origin_of : callable
-        Tells of a node where it comes from: which entry made it, or which leaf it is.
-    """
+    """What an entry's facts say of one input; ``origin_of`` tells which entry made a node, or which leaf it is."""
     kind = value.__class__
     if kind is np.ndarray:
         return layout_of(value)

@@ -30,26 +30,18 @@ recorded_walk, _finite = private(engine.walk), private(finite)
 
 
 class Pass:
-    """The code of a backward pass.
-
-    Attributes
-    ----------
-    follow : callable
-        ``follow(follower, seed)``: the gradients, or MISS.
-    leaves : list of int
-        Which leaves of the follower they belong to, in the order in which they come to rest.
-    root, free, wanted
-        Which pass it is: the entry of its root, whether it frees the graph, the numbers of its targets.
-    """
+    """The code of a backward pass."""
 
     __slots__ = ("code", "follow", "free", "leaves", "root", "wanted")
 
-    root: int
-    free: bool
-    wanted: Any
+    root: int  # the entry of its root
+    free: bool  # whether it frees the graph
+    wanted: Any  # the numbers of its targets
 
     def __init__(self, code: Code, follow: Any, leaves: list[int]) -> None:
-        self.code, self.follow, self.leaves = code, follow, leaves
+        self.code = code
+        self.follow = follow  # ``follow(follower, seed)``: the gradients, or MISS
+        self.leaves = leaves  # which leaves of the follower they belong to, in the order in which they come to rest
 
 
 class Shadow:

@@ -109,12 +109,8 @@ def fuse(listing: Listing) -> None:
 
 
 def _apart(listing: Listing) -> list[tuple[Op, Slot, int]]:
-    """Give elementwise calls that write over what was made before memory of their own, so that they may join a group.
-
-    Returns
-    -------
-    list of (Op, Slot, int)
-        These calls, what each wrote into, and the number of its storage.
+    """Give elementwise calls that write over what was made before memory of their own, so that they may join a group;
+    these calls, what each wrote into, and the number of its storage.
     """
     found: list[tuple[Op, Slot, int]] = []
     shown = {slot.storage for slot in slots_in(listing.outputs)}
@@ -326,21 +322,8 @@ def _second_of_zeros(ufunc: Any, dtype: Any) -> bool:
 
 
 class Chain:
-    """Elementwise operations on arrays of one shape, called like a function: ``chain(*inputs, *outputs)``.
-
-    Parameters
-    ----------
-    ops : sequence of Op
-        In order.
-    inputs : sequence of Slot
-        What is passed: arrays that are broadcast to the shape, and numbers.
-    outputs : sequence of Slot
-        Results that are written into arrays passed.
-
-    Attributes
-    ----------
-    source : str
-        The operations as Python.
+    """Elementwise operations on arrays of one shape, called like a function: ``chain(*inputs, *outputs)``. Inputs are
+    broadcast to the shape, or numbers; outputs are written into. ``source`` is what it does, as Python.
     """
 
     __name__ = "chain"

@@ -106,10 +106,11 @@ def share(listing: Listing) -> None:
             kept.append(op)
         elif op.kind != "guard":
             source = instead[out.index] = source or first.out
-            if out.index in indices:
-                fixed.add(source.storage.index)
-            if out.storage is not source.storage:
-                moved[out.storage.index] = source.storage, source.offset - out.offset
+            owner = source.storage
+            if owner is not None and out.index in indices:
+                fixed.add(owner.index)
+            if owner is not None and out.storage is not owner:
+                moved[out.storage.index] = owner, source.offset - out.offset
     listing.ops, listing.outputs = kept, _replaced(listing.outputs, instead)
     for slot in listing.all_slots() if moved else ():
         while slot.storage is not None and slot.storage.index in moved:
