@@ -20,7 +20,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
-from autodiff.levels import Ambiguous
+from autodiff.levels import Ambiguous, tracked
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import axes_of, bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
@@ -1002,7 +1002,18 @@ def _largest(sizes: Any, axis: Any, keepdims: bool = False) -> Any:
     return reductions.max(sizes, axis, keepdims=keepdims, **more)
 
 
+def _plain_order(order: Any) -> Any:
+    return bare(order).item() if np.ndim(bare(order)) == 0 and hasattr(bare(order), "item") else order
+
+
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
+    if tracked(order):
+        size = np.abs(x)
+        top = np.max(bare(size), axis=axis, keepdims=True, initial=0.0)
+        top = np.where((top == 0) | np.isinf(top), 1.0, top).astype(size.dtype)
+        total = top * np.sum((size / top) ** order, axis=axis, keepdims=True) ** (1 / order)
+        return total if keepdims else shaping.squeeze(total, axis)
+    order = _plain_order(order)
     if order is None or order == 2:
         return norm2.function(x, axis, keepdims)
     size = np.abs(x)
@@ -1021,6 +1032,9 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 
 def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     row, column = (normalize_axis_index(a, x.ndim) for a in axes)
+    if tracked(order):
+        raise NotDifferentiableError("norm: the order of a matrix norm has no gradient; pass a number")
+    order = _plain_order(order)
     if order in (None, "fro", "f"):
         return norm2.function(x, (row, column), keepdims)
     if order in ("nuc", 2, -2):
@@ -1063,8 +1077,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 @dispatch.implements(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Differentiable ``numpy.linalg.vector_norm``."""
-    t = _tensor(x)
-    if isinstance(axis, int | np.integer) or ord == 2:
+    t = _floats(x)
+    if isinstance(axis, int | np.integer) or (not tracked(ord) and ord == 2):
         return _vector_norm(t, ord, reductions._axis(axis), keepdims)
     axes = axes_of(axis, t.ndim)
     rest = tuple(i for i in range(t.ndim) if i not in axes)

@@ -19,6 +19,7 @@ from autodiff.ops.assignment import assign
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import astype
 from autodiff.ops.indexing import add_at, clean
+from autodiff.ops.shaping import _tensor
 
 
 def write(name: str, target: Any, values: Any, writer: Callable[[Any, Any], Any]) -> None:
@@ -153,11 +154,10 @@ def into(name: str, out: Any, result: Any) -> Any:
             f"{name}(..., out=) would write into a {type(out).__name__}, where the result's graph ends; use the result"
             f" of {name}(...) instead, or out= a Tensor"
         )
-    if np.shape(bare(result)) != out.shape:
-        raise ShapeError(
-            f"{name}(..., out=): a result of shape {np.shape(bare(result))} does not fit into shape {out.shape}"
-        )
-    dtype = np.asarray(bare(result)).dtype
+    made = _tensor(result)
+    if made.shape != out.shape:
+        raise ShapeError(f"{name}(..., out=): a result of shape {made.shape} does not fit into shape {out.shape}")
+    dtype = made.dtype
     if not np.can_cast(dtype, out.dtype, "same_kind"):
         raise DTypeError(f"{name}(..., out=): {dtype} does not fit into {out.dtype}; cast the result with .astype")
     if hasattr(out, "_node"):

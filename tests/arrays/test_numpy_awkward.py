@@ -344,3 +344,18 @@ def test_what_replaces_nan_and_infinities_has_a_gradient():
     np.testing.assert_allclose(
         [ad.grad(f)(3.0), ad.jvp(f, (3.0,), (1.0,))[1], ad.vmap(ad.grad(f))(np.full(1, 3.0))[0]], right
     )
+
+
+@pytest.mark.parametrize("order", [2.0, 1.0, 3.3, -1.3])
+def test_the_order_of_a_norm_has_a_gradient(order):
+    x = np.array([[1.0, -2.0, 0.5], [0.3, 2.0, -1.0]])
+    for f in (
+        lambda x, p: np.linalg.norm(x, p, axis=1, keepdims=True),
+        lambda x, p: np.linalg.vector_norm(x, ord=p, axis=(0, 1)),
+    ):
+        check_gradients(f, x, np.array(order))
+        rows = np.array([order, order + 0.5])
+        np.testing.assert_allclose(ad.vmap(lambda p: f(ad.tensor(x), p))(rows), [f(x, p) for p in rows])  # noqa: B023
+    with pytest.raises(NotDifferentiableError, match="order"):
+        ad.grad(lambda p: np.linalg.norm(ad.tensor(x), p))(order)
+    assert np.linalg.vector_norm(ad.tensor(np.arange(3)), ord=1).dtype == float

@@ -757,3 +757,14 @@ def test_static_arguments_by_place():
     for f, places in ((lambda x, /: x, 0), (lambda x: x, 1), (lambda *x: x[0], (0,))):
         with pytest.raises(autodiff.ArgumentError, match="static_argnums"):
             autodiff.jit(f, static_argnums=places)
+
+
+def test_results_written_into_what_was_computed():
+    def f(x):
+        y = x * 1.0
+        np.multiply(y, x, out=y)
+        np.cumsum(y, out=y[:])
+        return np.sum(y**2)
+
+    x = np.arange(1.0, 5.0)
+    np.testing.assert_array_equal(autodiff.jit(autodiff.grad(f))(x), autodiff.grad(f)(x))
