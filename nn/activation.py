@@ -46,8 +46,7 @@ class PReLU(Module):
         super().__init__()
         if num_parameters < 1:
             raise ArgumentError(f"PReLU: num_parameters must be positive, got {num_parameters}")
-        self.num_parameters = num_parameters
-        self.init = init
+        self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(np.full(num_parameters, init, dtype))
 
     def forward(self, input: ArrayLike) -> Tensor:

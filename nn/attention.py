@@ -91,15 +91,12 @@ class MultiheadAttention(Module):
             raise ArgumentError(f"MultiheadAttention: num_heads must divide embed_dim, got {num_heads} and {embed_dim}")
         if not 0 <= dropout <= 1:
             raise ArgumentError(f"MultiheadAttention: dropout must be a probability, 0 <= p <= 1, got {dropout}")
-        self.embed_dim = embed_dim
-        self.num_heads = num_heads
+        self.embed_dim, self.num_heads = embed_dim, num_heads
         self.head_dim = embed_dim // num_heads
-        self.dropout = dropout
-        self.batch_first = batch_first
+        self.dropout, self.batch_first = dropout, batch_first
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
-        self.add_zero_attn = add_zero_attn
-        self.generator = generator
+        self.add_zero_attn, self.generator = add_zero_attn, generator
         packed = self.kdim == self.vdim == embed_dim
 
         def empty(*shape: int) -> Parameter:

@@ -138,10 +138,7 @@ class _BatchRenorm(ChannelNorm):
             raise ArgumentError(
                 f"{type(self).__name__}: limits is (rmax, dmax) or a callable of the step, got {limits!r}"
             )
-        self.limits = limits
-        self.eps_mode = eps_mode
-        self.statistic = statistic
-        self.ddof = ddof
+        self.limits, self.eps_mode, self.statistic, self.ddof = limits, eps_mode, statistic, ddof
         self._spread = spread
 
     def forward(self, input: ArrayLike) -> Tensor:

@@ -92,8 +92,7 @@ class _Conv(Module):
         if padding_mode not in _PADDING_MODES or (self._transposed and padding_mode != "zeros"):
             allowed = ("zeros",) if self._transposed else _PADDING_MODES
             raise ArgumentError(f"{name}: padding_mode must be one of {allowed}, got {padding_mode!r}")
-        self.in_channels = in_channels
-        self.out_channels = out_channels
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = per_axis(name, "kernel_size", kernel_size, axes, 1)
         self.stride = per_axis(name, "stride", stride, axes, 1)
         self.dilation = per_axis(name, "dilation", dilation, axes, 1)
@@ -106,8 +105,7 @@ class _Conv(Module):
         else:
             self.padding = per_axis(name, "padding", padding, axes, 0)
         self.output_padding = (0,) * axes
-        self.groups = groups
-        self.padding_mode = padding_mode
+        self.groups, self.padding_mode = groups, padding_mode
         first, second = (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
         self.weight = Parameter(np.empty((first, second // groups, *self.kernel_size), dtype))
         self.register_parameter("bias", Parameter(np.empty(out_channels, dtype)) if bias else None)

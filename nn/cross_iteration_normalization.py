@@ -116,14 +116,8 @@ class _CrossIterationBatchNorm(ChannelNorm):
             raise ArgumentError(
                 f"{type(self).__name__}: buffer_num and burnin must not be negative, got {buffer_num} and {burnin}"
             )
-        self.buffer_num = buffer_num
-        self.rho = rho
-        self.burnin = burnin
-        self.two_stage = two_stage
-        self.eps_mode = eps_mode
-        self.invalid = invalid
-        self.ddof = ddof
-        self.running_ddof = running_ddof
+        self.buffer_num, self.rho, self.burnin, self.two_stage = buffer_num, rho, burnin, two_stage
+        self.eps_mode, self.invalid, self.ddof, self.running_ddof = eps_mode, invalid, ddof, running_ddof
         # In a tuple, as assigning the module itself would make it a submodule.
         self._before = (layer,)
         remember = layer is not None and buffer_num > 0

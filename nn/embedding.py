@@ -77,12 +77,9 @@ class Embedding(Module):
             raise ArgumentError(f"Embedding: sizes must not be negative, got {num_embeddings} and {embedding_dim}")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ArgumentError(f"Embedding: padding_idx {padding_idx} does not name one of {num_embeddings} rows")
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.max_norm = max_norm
-        self.norm_type = norm_type
-        self.scale_grad_by_freq = scale_grad_by_freq
+        self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
         self.sparse = sparse
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype) if _weight is None else _weight)
         if _weight is None:
@@ -194,8 +191,7 @@ class EmbeddingBag(Embedding):
             num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight, dtype,
             generator,
         )  # fmt: skip
-        self.mode = mode
-        self.include_last_offset = include_last_offset
+        self.mode, self.include_last_offset = mode, include_last_offset
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

@@ -59,8 +59,7 @@ class Linear(Module):
         super().__init__()
         if in_features < 0 or out_features < 0:
             raise ArgumentError(f"Linear: features must not be negative, got {in_features} and {out_features}")
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((out_features, in_features), dtype))
         self.register_parameter("bias", Parameter(np.empty(out_features, dtype)) if bias else None)
         self.reset_parameters(generator)

@@ -71,10 +71,7 @@ class ChannelNorm(Module):
         super().__init__()
         if num_features < 1:
             raise ArgumentError(f"{type(self).__name__}: num_features must be positive, got {num_features}")
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
+        self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.track_running_stats = track_running_stats
         self.register_parameter("weight", Parameter(np.ones(num_features, dtype)) if affine else None)
         self.register_parameter("bias", Parameter(np.zeros(num_features, dtype)) if affine and bias else None)
@@ -252,8 +249,7 @@ class LayerNorm(Module):
     ) -> None:
         super().__init__()
         shape = self.normalized_shape = _as_shape(normalized_shape)
-        self.eps = eps
-        self.elementwise_affine = elementwise_affine
+        self.eps, self.elementwise_affine = eps, elementwise_affine
         self.register_parameter("weight", Parameter(np.ones(shape, dtype)) if elementwise_affine else None)
         self.register_parameter("bias", Parameter(np.zeros(shape, dtype)) if elementwise_affine and bias else None)
 
@@ -300,8 +296,7 @@ class RMSNorm(Module):
     ) -> None:
         super().__init__()
         self.normalized_shape = _as_shape(normalized_shape)
-        self.eps = eps
-        self.elementwise_affine = elementwise_affine
+        self.eps, self.elementwise_affine = eps, elementwise_affine
         self.register_parameter(
             "weight", Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         )
@@ -354,10 +349,7 @@ class GroupNorm(Module):
         super().__init__()
         if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
             raise ArgumentError(f"GroupNorm: num_groups={num_groups} does not divide num_channels={num_channels}")
-        self.num_groups = num_groups
-        self.num_channels = num_channels
-        self.eps = eps
-        self.affine = affine
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         self.register_parameter("weight", Parameter(np.ones(num_channels, dtype)) if affine else None)
         self.register_parameter("bias", Parameter(np.zeros(num_channels, dtype)) if affine and bias else None)
 

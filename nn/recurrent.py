@@ -73,15 +73,9 @@ class _Recurrent(Module):
             raise ArgumentError(
                 f"{name}: proj_size must be smaller than hidden_size {hidden_size}, or 0 for none; got {proj_size}"
             )
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bias = bias
-        self.batch_first = batch_first
-        self.dropout = dropout
-        self.bidirectional = bidirectional
-        self.proj_size = proj_size
-        self.generator = generator
+        self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
+        self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
+        self.proj_size, self.generator = proj_size, generator
         self._directions = ("", "_reverse") if bidirectional else ("",)
         rows, out = self.gates * hidden_size, proj_size or hidden_size
         for layer in range(num_layers):
@@ -471,8 +465,7 @@ class _Cell(Module):
         super().__init__()
         if input_size <= 0 or hidden_size <= 0:
             raise ArgumentError(f"{type(self).__name__}: sizes must be positive, got {input_size} and {hidden_size}")
-        self.input_size = input_size
-        self.hidden_size = hidden_size
+        self.input_size, self.hidden_size = input_size, hidden_size
         rows = self.gates * hidden_size
         self.weight_ih = Parameter(np.empty((rows, input_size), dtype))
         self.weight_hh = Parameter(np.empty((rows, hidden_size), dtype))
@@ -556,10 +549,8 @@ class LSTMCell(_Cell):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-    bias : bool
-    dtype : dtype
-    generator : numpy.random.Generator, optional
+    input_size, hidden_size, bias, dtype, generator
+        As in :class:`RNNCell`.
 
     Attributes
     ----------
@@ -591,10 +582,8 @@ class GRUCell(_Cell):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-    bias : bool
-    dtype : dtype
-    generator : numpy.random.Generator, optional
+    input_size, hidden_size, bias, dtype, generator
+        As in :class:`RNNCell`.
 
     Attributes
     ----------

@@ -319,8 +319,7 @@ class PolynomialLR(_Chainable):
 
     def __init__(self, optimizer: HasGroups, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         check_counts("PolynomialLR", total_iters=total_iters)
-        self.total_iters = total_iters
-        self.power = power
+        self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -339,8 +338,7 @@ class StepLR(_Chainable):
 
     def __init__(self, optimizer: HasGroups, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         check_counts("StepLR", step_size=step_size)
-        self.step_size = step_size
-        self.gamma = gamma
+        self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -407,8 +405,7 @@ class ConstantLR(Schedule):
         self, optimizer: HasGroups, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         check(0 <= factor <= 1, f"ConstantLR: factor must lie in [0, 1], got {factor!r}")
-        self.factor = factor
-        self.total_iters = total_iters
+        self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -448,9 +445,7 @@ class LinearLR(_Chainable):
     ) -> None:
         check(0 < start_factor <= 1, f"LinearLR: start_factor must lie in (0, 1], got {start_factor!r}")
         check(0 <= end_factor <= 1, f"LinearLR: end_factor must lie in [0, 1], got {end_factor!r}")
-        self.start_factor = start_factor
-        self.end_factor = end_factor
-        self.total_iters = total_iters
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -477,8 +472,7 @@ class CosineAnnealingLR(Schedule):
 
     def __init__(self, optimizer: HasGroups, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         check(T_max > 0, f"CosineAnnealingLR: T_max must be positive, got {T_max!r}")
-        self.T_max = T_max
-        self.eta_min = eta_min
+        self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -525,8 +519,7 @@ class CosineAnnealingWarmRestarts(Schedule):
         check_counts("CosineAnnealingWarmRestarts", T_0=T_0, T_mult=T_mult)
         self.T_0 = T_0
         self.T_i = T_0
-        self.T_mult = T_mult
-        self.eta_min = eta_min
+        self.T_mult, self.eta_min = T_mult, eta_min
         self.T_cur = last_epoch
         super().__init__(optimizer, last_epoch)
 
@@ -692,9 +685,7 @@ class OneCycleLR(Schedule):
         check_counts("OneCycleLR", total_steps=total_steps)
         check(0 <= pct_start <= 1, f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start!r}")
         check_choice("OneCycleLR: anneal_strategy", anneal_strategy, "cos", "linear")
-        self.total_steps = total_steps
-        self.anneal_strategy = anneal_strategy
-        self.cycle_momentum = cycle_momentum
+        self.total_steps, self.anneal_strategy, self.cycle_momentum = total_steps, anneal_strategy, cycle_momentum
         up = float(pct_start * total_steps) - 1
         # (last step, rate from, rate to, momentum from, momentum to): the names are keys of a parameter group.
         self._phases: list[list[Any]] = [[up, "initial_lr", "max_lr", "max_momentum", "base_momentum"]]
@@ -925,12 +916,8 @@ class ReduceLROnPlateau(Schedule):
         check(0 <= factor < 1, f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor!r}")
         check_choice("ReduceLROnPlateau: mode", mode, "min", "max")
         check_choice("ReduceLROnPlateau: threshold_mode", threshold_mode, "rel", "abs")
-        self.mode = mode
-        self.factor = factor
-        self.patience = patience
-        self.threshold = threshold
-        self.threshold_mode = threshold_mode
-        self.cooldown = cooldown
+        self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
+        self.threshold_mode, self.cooldown = threshold_mode, cooldown
         self.min_lrs = per_group("ReduceLROnPlateau min_lr", optimizer, min_lr)
         self.eps = eps
         self.last_epoch = 0

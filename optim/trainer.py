@@ -190,16 +190,12 @@ class Trainer(Generic[Net]):
         self.model: Net = model
         self.loss: Any = loss
         self.optimizer: Any = optimizer
-        self.schedule = schedule
-        self.schedule_per = schedule_per
+        self.schedule, self.schedule_per = schedule, schedule_per
         self.generator = np.random.default_rng(0 if generator is None else generator)
-        self.clip_norm = clip_norm
-        self.clip_value = clip_value
-        self.accumulate = accumulate
+        self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
         self.patience = patience
         self.callbacks = list(callbacks)
-        self.objective = objective
-        self.training_step = training_step
+        self.objective, self.training_step = objective, training_step
         self.averaged = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema))
         self.progress = progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)

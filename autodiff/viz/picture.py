@@ -66,8 +66,7 @@ class Graph:
     ) -> None:
         self.view = view
         self._other, self._moments = other, moments
-        self.rankdir = rankdir
-        self.theme = theme
+        self.rankdir, self.theme = rankdir, theme
 
     @property
     def dot(self) -> str:

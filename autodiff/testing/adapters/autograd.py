@@ -29,20 +29,8 @@ def check_autograd(
         Returns arrays, alone or in tuples and lists. May be an ``autograd.extend.primitive``.
     *args
         Floating arrays, alone or in dicts and lists, are differentiated with respect to.
-    order : {1, 2}
-    seed : int
-    raises : bool
-    **kwargs
-        Passed on to ``f``.
-
-    Raises
-    ------
-    GradientMismatch
-        If a gradient is wrong.
-    ArgumentError
-        If there is nothing to differentiate with respect to.
-    MissingExtraError
-        If autograd is not installed.
+    order, seed, raises, **kwargs
+        As in :func:`check_torch`, and so are the errors.
     """
     autograd = require("autograd")
     arguments = Arguments("check_autograd", args, kwargs)

@@ -29,20 +29,8 @@ def check_jax(
         Returns arrays, alone or in tuples, lists and dicts. May be a ``jax.custom_vjp``.
     *args
         Floating and complex arrays, alone or in dicts and lists, are differentiated with respect to.
-    order : {1, 2}
-    seed : int
-    raises : bool
-    **kwargs
-        Passed on to ``f``.
-
-    Raises
-    ------
-    GradientMismatch
-        If a gradient is wrong.
-    ArgumentError
-        If JAX computes in 32 bits, or there is nothing to differentiate with respect to.
-    MissingExtraError
-        If JAX is not installed.
+    order, seed, raises, **kwargs
+        As in :func:`check_torch`, and so are the errors.
 
     Notes
     -----
