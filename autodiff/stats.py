@@ -504,10 +504,6 @@ def _gamma_entropy(a: Any) -> Any:
     return a + special.gammaln(a) + (1 - a) * special.psi(a)
 
 
-def _f_parts(z: Any, n: Any, d: Any) -> Any:
-    return n * z / (n * z + d)
-
-
 def _far_or(log_x: Any, make: Formula, formula: Formula, *args: Any) -> Any:
     """``make(log_x)`` where x is the first term of its series to all digits, which SciPy's inverses lose there."""
     far = bare(log_x) < -40
@@ -728,7 +724,7 @@ f = Continuous(
         - 0.5 * (n + d) * np.log(d + n * z)
         - special.betaln(0.5 * n, 0.5 * d)
     ),
-    lambda z, n, d: special.betainc(0.5 * n, 0.5 * d, _f_parts(z, n, d)),
+    lambda z, n, d: special.fdtr(n, d, z),
     _f_inverse(_beta_ppf, _beta_isf),
     _f_inverse(_beta_isf, _beta_ppf),
     lambda n, d: _from(d, 2, lambda d: d / (d - 2), np.inf),
@@ -741,7 +737,7 @@ f = Continuous(
     ),
     shapes="dfn dfd",
     support=_HALF_LINE,
-    sf=lambda z, n, d: special.betaincc(0.5 * n, 0.5 * d, _f_parts(z, n, d)),
+    sf=lambda z, n, d: special.fdtrc(n, d, z),
     tails=(lambda z, n, d: _log_f(False, z, n, d), lambda z, n, d: _log_f(True, z, n, d)),
 )
 gamma = Continuous(

@@ -360,6 +360,19 @@ def define(s: Any, define: Any) -> None:
     def share(n: Any, d: Any, x: Any) -> Any:
         return n * x / (n * x + d)
 
+    def by_shares(below: Any, above: Any) -> Any:
+        """By n x and d as shares of their sum: by the smaller one, which rounding leaves all digits."""
+
+        def function(n: Any, d: Any, x: Any) -> Any:
+            near = n * x <= d
+            if np.all(near):
+                return below(n / 2.0, d / 2.0, share(n, d, x))
+            if not np.any(near):
+                return above(d / 2.0, n / 2.0, d / (n * x + d))
+            return np.where(near, function(n, d, np.where(near, x, 0)), function(n, d, np.where(near, 2 * d / n, x)))
+
+        return function
+
     def unshared(n: Any, d: Any, u: Any) -> Any:
         return d * u / (n * (1 - u))
 
@@ -378,8 +391,8 @@ def define(s: Any, define: Any) -> None:
         "bdtrc": lambda k, n, p: s.betainc(whole(k) + 1, n - whole(k), p),
         "nbdtr": lambda k, n, p: s.betainc(n, whole(k) + 1, p),
         "nbdtrc": lambda k, n, p: s.betaincc(n, whole(k) + 1, p),
-        "fdtr": lambda n, d, x: s.betainc(n / 2.0, d / 2.0, share(n, d, x)),
-        "fdtrc": lambda n, d, x: s.betaincc(n / 2.0, d / 2.0, share(n, d, x)),
+        "fdtr": by_shares(s.betainc, s.betaincc),
+        "fdtrc": by_shares(s.betaincc, s.betainc),
         "inv_boxcox1p": lambda y, lmbda: s.inv_boxcox(y, lmbda) - 1,
         "radian": lambda d, m, sec: (d + m / 60 + sec / 3600) * (np.pi / 180),
         "cotdg": lambda x: 1 / np.tan(x * (np.pi / 180)),

@@ -265,6 +265,20 @@ def test_logarithms_of_tails_beyond_the_range(name, shapes, method, x, value, sl
             np.testing.assert_allclose(derivative(moved)(shapes[i]), in_shape, rtol=1e-8)
 
 
+def test_the_f_distribution_far_out():
+    """Where n x / (n x + d) rounds to 1, or d to 0: of two degrees of freedom the survival function is a power."""
+    x, n, d = 1e40, 2.0, 3.0
+    for tail in (ours.f.sf, lambda x, n, d: ad.special.fdtrc(n, d, x)):
+        sf = (1 + n * x / d) ** (-d / 2)
+        np.testing.assert_allclose(tail(x, n, d).item(), sf, rtol=1e-12)
+        slope = ad.grad(tail)(x, n, d)
+        np.testing.assert_allclose(slope, -d / 2 / x * sf, rtol=1e-12)
+        in_d = ad.grad(tail, argnums=2)(x, n, d)
+        np.testing.assert_allclose(in_d, sf * (0.5 - 0.5 * np.log1p(n * x / d)), rtol=1e-10)
+    both = ad.elementwise_grad(lambda x: ours.f.cdf(x, n, d))(np.array([0.5, 1e12]))
+    np.testing.assert_allclose(both, (1 + n * np.array([0.5, 1e12]) / d) ** (-d / 2 - 1), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_logarithms_at_the_ends_of_the_support(name):
     """SciPy's, without a warning."""
