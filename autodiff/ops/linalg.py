@@ -32,6 +32,7 @@ from autodiff.ops.spectral import (
     _sample_matrix,
     _symmetric,
     _t,
+    _tracked,
     _zero,
     eigvalsh_,
     svdvals_,
@@ -310,8 +311,36 @@ def _eigh_rule(g: Any, out: Any, x: Any, uplo: str = "L") -> Any:
     if bare(v).dtype.kind == "c":
         _refuse_phase("eigh", np.imag(bare(turned)) * _eye(v), bare(turned))
         gw = np.real(gw)
-    middle = _inverse_gaps(w) * turned + gw[..., None, :] * _eye(v)
-    return _c(_symmetric(np.matmul(np.matmul(v, middle), _h(v))))
+    middle = _symmetric(_inverse_gaps(w) * turned + gw[..., None, :] * _eye(v))
+    if _tracked(gw, turned):
+        _refuse_second_without_digits("eigh", w, turned, middle)
+    return _c(np.matmul(np.matmul(v, middle), _h(v)))
+
+
+def _refuse_second_without_digits(name: str, values: Any, along: Any, middle: Any) -> None:
+    """Refuse derivatives of a gradient over a gap whose square is lost in rounding, where the function does not depend
+    on the single vectors of near values.
+
+    Their cotangents ``along`` are symmetric then but for a share like the gap. Second derivatives are differences of
+    terms that are larger by one over its square.
+    """
+    plain, turning = np.asarray(bare(values)), np.abs(np.asarray(bare(along)))
+    size = np.max(np.abs(plain), axis=-1, keepdims=True, initial=0.0)[..., None]
+    gaps = np.abs(plain[..., None, :] - plain[..., :, None]) + np.eye(plain.shape[-1]) * size
+    eps = np.finfo(plain.dtype).eps
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = eps * turning * size / gaps**2
+        skew = np.abs(np.asarray(bare(along - _h(along))))
+        lost = (skew * size < 1e3 * gaps * np.max(turning, axis=(-2, -1), keepdims=True, initial=0.0)) & (
+            noise > 1e-3 * np.max(np.abs(np.asarray(bare(middle))), axis=(-2, -1), keepdims=True, initial=0.0)
+        )
+    if np.any(lost & (gaps < 1e3 * eps**0.5 * size)):
+        raise NotDifferentiableError(
+            f"{name}: two values are nearly equal and the result does not depend on which vectors they have, so that"
+            " rounding leaves no digits of its second derivative; use functions of the values alone"
+            " (np.linalg.eigvalsh, svdvals), or of the matrix itself (autodiff.linalg.matrix_function,"
+            " np.linalg.matrix_power, autodiff.linalg.expm)"
+        )
 
 
 def _vectors_refused(name: str, values: Any, turning: Any) -> Any:
@@ -543,6 +572,8 @@ def _svd_rule(g: Any, out: Any, x: Any) -> Any:
         + s[..., :, None] * (gaps * (k - _h(k)))
         + along[..., None, :] * np.eye(s.shape[-1])
     )
+    if _tracked(gs, h, k):
+        _refuse_second_without_digits("svd", s * s, h * s[..., None, :] + s[..., :, None] * k, middle)
     result = np.matmul(np.matmul(u, middle), vh)
     if m > n:
         result = result + np.matmul(_over_values(gu - np.matmul(u, h), s, x.shape, gu), vh)

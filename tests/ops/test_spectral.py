@@ -336,3 +336,32 @@ def test_other_ways_from_the_matrix_into_functions_of_equal_values():
     np.testing.assert_allclose(ad.grad(with_parameter)(2.0), np.trace(t) * np.e)
     with pytest.raises(ad.NotDifferentiableError, match="compute the values once"):
         ad.grad(with_parameter)(np.ones(2))
+
+
+@pytest.mark.parametrize("second", [forward_over_reverse, reverse_over_reverse])
+@pytest.mark.parametrize("name", ["eigh", "svd"])
+def test_second_derivatives_through_vectors_of_near_values_are_right_or_refused(name, second):
+    """Of a sum that is as smooth as a power: rounding is divided by the square of the gap."""
+    weights = np.arange(9.0).reshape(3, 3)
+
+    def through_vectors(x):
+        if name == "svd":
+            u, s, vh = np.linalg.svd(x)
+            return np.sum((u * s**3) @ vh * weights)
+        w, u = np.linalg.eigh(x)
+        return np.sum((u * w**3) @ u.T * weights)
+
+    def of_vectors(x):
+        return (np.linalg.eigh(x)[1] if name == "eigh" else np.linalg.svd(x)[0])[0, 0] ** 2
+
+    for gap in (1e-3, 1e-7, 1e-9):
+        x = Q @ np.diag([1.0, 1.0 + gap, 2.0]) @ Q.T
+        x = (x + x.T) / 2
+        assert np.all(np.isfinite(second(of_vectors, x, V)))
+        if gap < 1e-6:
+            with pytest.raises(ad.NotDifferentiableError, match=r"nearly equal|values are equal"):
+                second(through_vectors, x, V)
+            continue
+        right = second(lambda x: np.sum((x @ (x.T if name == "svd" else x) @ x) * weights), x, V)
+        right = right if name == "svd" else (right + right.T) / 2
+        np.testing.assert_allclose(second(through_vectors, x, V), right, atol=1e-7 * np.max(np.abs(right)))
