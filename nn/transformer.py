@@ -100,19 +100,11 @@ class _Layer(Module):
     _attentions: ClassVar[tuple[str, ...]]
 
     def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        dtype: DTypeLike = np.float32,
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+        activation: str | Callable[[Tensor], Tensor] = "relu", layer_norm_eps: float = 1e-5,
+        batch_first: bool = False, norm_first: bool = False, bias: bool = True, dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         names = self._attentions
         for name in names:
@@ -232,16 +224,11 @@ class TransformerDecoderLayer(_Layer):
     _attentions = ("self_attn", "multihead_attn")
 
     def forward(
-        self,
-        tgt: ArrayLike,
-        memory: ArrayLike,
-        tgt_mask: ArrayLike | None = None,
-        memory_mask: ArrayLike | None = None,
-        tgt_key_padding_mask: ArrayLike | None = None,
-        memory_key_padding_mask: ArrayLike | None = None,
-        tgt_is_causal: bool = False,
+        self, tgt: ArrayLike, memory: ArrayLike, tgt_mask: ArrayLike | None = None,
+        memory_mask: ArrayLike | None = None, tgt_key_padding_mask: ArrayLike | None = None,
+        memory_key_padding_mask: ArrayLike | None = None, tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """One layer.
 
         Parameters
@@ -337,16 +324,11 @@ class TransformerDecoder(Module):
         self.add_module("norm", norm)
 
     def forward(
-        self,
-        tgt: ArrayLike,
-        memory: ArrayLike,
-        tgt_mask: ArrayLike | None = None,
-        memory_mask: ArrayLike | None = None,
-        tgt_key_padding_mask: ArrayLike | None = None,
-        memory_key_padding_mask: ArrayLike | None = None,
-        tgt_is_causal: bool | None = None,
+        self, tgt: ArrayLike, memory: ArrayLike, tgt_mask: ArrayLike | None = None,
+        memory_mask: ArrayLike | None = None, tgt_key_padding_mask: ArrayLike | None = None,
+        memory_key_padding_mask: ArrayLike | None = None, tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """All layers with the same memory and masks; see :meth:`TransformerDecoderLayer.forward`."""
         x = tgt if isinstance(tgt, Tensor) else Tensor(tgt)
         masks = (tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)
@@ -382,23 +364,12 @@ class Transformer(Module):
     """
 
     def __init__(
-        self,
-        d_model: int = 512,
-        nhead: int = 8,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = "relu",
-        custom_encoder: Module | None = None,
-        custom_decoder: Module | None = None,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        dtype: DTypeLike = np.float32,
+        self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,
+        dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Callable[[Tensor], Tensor] = "relu",
+        custom_encoder: Module | None = None, custom_decoder: Module | None = None, layer_norm_eps: float = 1e-5,
+        batch_first: bool = False, norm_first: bool = False, bias: bool = True, dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         options = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
 
@@ -417,19 +388,11 @@ class Transformer(Module):
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
 
     def forward(
-        self,
-        src: ArrayLike,
-        tgt: ArrayLike,
-        src_mask: ArrayLike | None = None,
-        tgt_mask: ArrayLike | None = None,
-        memory_mask: ArrayLike | None = None,
-        src_key_padding_mask: ArrayLike | None = None,
-        tgt_key_padding_mask: ArrayLike | None = None,
-        memory_key_padding_mask: ArrayLike | None = None,
-        src_is_causal: bool | None = None,
-        tgt_is_causal: bool | None = None,
-        memory_is_causal: bool = False,
-    ) -> Tensor:
+        self, src: ArrayLike, tgt: ArrayLike, src_mask: ArrayLike | None = None, tgt_mask: ArrayLike | None = None,
+        memory_mask: ArrayLike | None = None, src_key_padding_mask: ArrayLike | None = None,
+        tgt_key_padding_mask: ArrayLike | None = None, memory_key_padding_mask: ArrayLike | None = None,
+        src_is_causal: bool | None = None, tgt_is_causal: bool | None = None, memory_is_causal: bool = False,
+    ) -> Tensor:  # fmt: skip
         """The decoder's output for ``tgt``, which looks at the encoder's for ``src``.
 
         Parameters

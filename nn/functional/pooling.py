@@ -302,16 +302,9 @@ def _starts(samples: Any, length: int, window: int, count: int) -> Any:
 
 
 def _fractional(
-    name: str,
-    axes: int,
-    input: Any,
-    kernel_size: Any,
-    output_size: Any,
-    output_ratio: Any,
-    return_indices: bool,
-    random_samples: Any,
-    generator: np.random.Generator | None,
-) -> Any:
+    name: str, axes: int, input: Any, kernel_size: Any, output_size: Any, output_ratio: Any, return_indices: bool,
+    random_samples: Any, generator: np.random.Generator | None,
+) -> Any:  # fmt: skip
     x, single = batched(name, input, axes)
     x = as_real(name, x)
     lengths: tuple[int, ...] = x.shape[2:]
