@@ -29,14 +29,9 @@ if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
 __all__ = [
-    "Transformer",
-    "TransformerDecoder",
-    "TransformerDecoderLayer",
-    "TransformerEncoder",
-    "TransformerEncoderLayer",
-    "generate_square_subsequent_mask",
-    "sinusoidal_positions",
-]
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
+    "generate_square_subsequent_mask", "sinusoidal_positions",
+]  # fmt: skip
 
 
 def sinusoidal_positions(

@@ -32,15 +32,8 @@ if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
 __all__ = [
-    "CourseCase",
-    "cases",
-    "check_layer",
-    "check_network",
-    "gradient_tests",
-    "matrices",
-    "pairs",
-    "sample_inputs",
-]
+    "CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "matrices", "pairs", "sample_inputs",
+]  # fmt: skip
 
 
 #: What a function of a course takes: arrays, numbers, and dicts of settings.

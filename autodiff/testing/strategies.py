@@ -21,18 +21,9 @@ from autodiff.facts import Draw, sample_call
 from autodiff.testing.draw import NASTY, HypothesisDraw, NastyDraw
 
 __all__ = [
-    "arrays",
-    "axes",
-    "broadcastable_shapes",
-    "calls",
-    "convolutions",
-    "einsums",
-    "expressions",
-    "ill_conditioned",
-    "indices",
-    "shapes",
-    "tensors",
-]
+    "arrays", "axes", "broadcastable_shapes", "calls", "convolutions", "einsums", "expressions", "ill_conditioned",
+    "indices", "shapes", "tensors",
+]  # fmt: skip
 
 #: Small whole numbers first.
 _whole = partial(HypothesisDraw, whole=True)

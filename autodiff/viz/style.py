@@ -15,21 +15,9 @@ from dataclasses import dataclass
 from .view import HeatMap, NodeView
 
 __all__ = [
-    "ALERT",
-    "FAMILIES",
-    "LINE_GAP",
-    "ROW_SIZE",
-    "TITLE_SIZE",
-    "WIDEST",
-    "Box",
-    "Family",
-    "box_of",
-    "clean",
-    "ellipsis",
-    "pill",
-    "shape_text",
-    "text_width",
-]
+    "ALERT", "FAMILIES", "LINE_GAP", "ROW_SIZE", "TITLE_SIZE", "WIDEST", "Box", "Family", "box_of", "clean",
+    "ellipsis", "pill", "shape_text", "text_width",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,19 +39,9 @@ else:
     Batch = TypeVar("Batch", covariant=True)
 
 __all__ = [
-    "BatchSampler",
-    "ConcatDataset",
-    "DataLoader",
-    "Dataset",
-    "IterableDataset",
-    "RandomSampler",
-    "SequentialSampler",
-    "Subset",
-    "TensorDataset",
-    "WeightedRandomSampler",
-    "default_collate",
-    "random_split",
-]
+    "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler",
+    "SequentialSampler", "Subset", "TensorDataset", "WeightedRandomSampler", "default_collate", "random_split",
+]  # fmt: skip
 
 S = TypeVar("S")
 B = TypeVar("B")
