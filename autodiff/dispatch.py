@@ -139,6 +139,14 @@ def _parameters(function: Any) -> list[str]:
     return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
+@functools.cache
+def _renamed(function: Any) -> dict[str, str]:
+    """What NumPy calls a function's parameters, and we call otherwise."""
+    ours = _parameters(differentiable[function])
+    pairs = zip(_parameters(function), ours, strict=False)
+    return {name: own for name, own in pairs if name not in ours}
+
+
 def call_ufunc(
     wrapped: Callable[[Any], Any], ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -209,7 +217,9 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
                 )
             return special["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
     if ours is not None:
-        kwargs = {key: value for key, value in kwargs.items() if value is not np._NoValue}
+        if kwargs:
+            names = _renamed(function)
+            kwargs = {names.get(key, key): value for key, value in kwargs.items() if value is not np._NoValue}
         state = current_state()
         if state is not None and state.tracer is not None:
             ours = state.tracer.own(ours)

@@ -74,7 +74,7 @@ def _cuda(t: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _in_place(operation: str) -> Callable[..., Any]:
     def method(t: Any, other: Any, *, alpha: Any = 1) -> Any:
-        return getattr(t, operation)(other if alpha == 1 else other * alpha)
+        return getattr(t, operation)(other if alpha.__class__ is int and alpha == 1 else other * alpha)
 
     return method
 

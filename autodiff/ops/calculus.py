@@ -145,7 +145,8 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append:
     if edges[0] or edges[1]:
         x = shaping.concatenate([*edges[0], x, *edges[1]], axis=axis)
     for _ in range(n):
-        x = _slice(x, axis, 1, None) - _slice(x, axis, None, -1)
+        later, earlier = _slice(x, axis, 1, None), _slice(x, axis, None, -1)
+        x = later != earlier if x.dtype.kind == "b" else later - earlier
     return x
 
 
@@ -247,10 +248,11 @@ def _uneven_gradient(f: Any, x: Any, edge_order: int) -> Any:
 
 
 @dispatch.implements(np.unwrap)
-def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
-    """Differentiable ``numpy.unwrap``: what it adds is constant between the jumps."""
-    t = _tensor(p)
-    return t + (np.unwrap(t._array, discont, axis, period=period) - t._array)
+def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.pi) -> Any:
+    """Differentiable ``numpy.unwrap``, in the period, too: between the jumps as many periods are added."""
+    t, length = _tensor(p), bare(period)
+    added = np.unwrap(t._array, dispatch.bare(discont), axis, period=length) - t._array
+    return t + (np.rint(added / length) * period if tracked(period) else added)
 
 
 # --- order statistics -------------------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ def _places(levels: Any, present: Any, method: str) -> Any:
     return found + np.where(reached, present + _PLACE_SPEED[method], 0.0) * (levels - levels._array)
 
 
-def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan: bool) -> Any:
+def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan: bool, middle: bool = False) -> Any:
     t = _tensor(a)
     if method not in _PLACE_SPEED and method not in _STEP_METHODS:
         raise ArgumentError(f"quantile: method must be one of {(*_PLACE_SPEED, *_STEP_METHODS)}, got {method!r}")
@@ -354,13 +356,13 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     present = n - missing.sum(axis=-1, keepdims=True) if ignore_nan else np.full((*flat.shape[:-1], 1), n)
     place = _places(levels, present, method)
     below = np.floor(place._array).astype(int)
-    above = np.minimum(below + 1, np.maximum(present - 1, 0))
+    above = np.minimum(below + (place._array > below if middle else 1), np.maximum(present - 1, 0))
     low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
     result = low
     if method not in _CHOICES:
         kind = np.result_type(flat.dtype, share.dtype if share.dtype.kind == "f" else float)
         between = (place - below.astype(float)).astype(kind)
-        result = low + between * (high - low)
+        result = 0.5 * low + 0.5 * high if middle else low + between * (high - low)
         if method in _STEP_METHODS:  # where it is one of the values, its neighbour has no part in it, were it infinite
             result = where(between._array == 0, low, result)
     bad = missing.all(axis=-1, keepdims=True) if ignore_nan else missing.any(axis=-1, keepdims=True)
@@ -450,7 +452,7 @@ def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = F
     if not np.size(bare(a)):
         return reductions.mean(a, axis, None, out, keepdims)
     shaping._no_out("median", out)
-    return _quantile(shaping._floats(a), 0.5, axis, "linear", keepdims, False)
+    return _quantile(shaping._floats(a), 0.5, axis, "midpoint", keepdims, False, True)
 
 
 @dispatch.implements(np.nanmedian)
@@ -459,7 +461,7 @@ def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool 
     shaping._no_out("nanmedian", out)
     if not np.size(bare(a)):
         return reductions.mean(a, axis, None, None, keepdims)
-    return _quantile(a, 0.5, axis, "linear", keepdims, True)
+    return _quantile(shaping._floats(a), 0.5, axis, "midpoint", keepdims, True, True)
 
 
 # --- NaN-ignoring reductions: NaN is replaced by the neutral element, and its gradient is 0 ---------------------------

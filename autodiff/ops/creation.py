@@ -77,7 +77,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, requires_grad: bool 
 
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Any:
     """``numpy.full_like`` as a Tensor, differentiable in ``fill_value``: an array of ``a``'s shape and dtype."""
-    like = np.asarray(bare(a))
+    like = shaping._tensor(a)
     return full(like.shape, fill_value, like.dtype if dtype is None else dtype, requires_grad=requires_grad)
 
 

@@ -445,7 +445,7 @@ def _ends(dtype: Any) -> tuple[Any, Any]:
 
 
 @dispatch.implements(np.clip)
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, dtype: Any = None) -> Any:
     """Differentiable ``numpy.clip``. At a bound the gradient passes, as in PyTorch (docs/kinks.md).
 
     Parameters
@@ -454,6 +454,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     a_min, a_max : array_like, Tensor or None
         Bounds, broadcastable with ``a``; ``min`` and ``max`` are other names for them. A bound that requires a gradient
         receives it where it is active.
+    dtype : dtype, optional
+        Cast to it before.
 
     Raises
     ------
@@ -472,7 +474,10 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
         raise ArgumentError("clip: give each bound once, as a_min/a_max or as min/max")
     low = min if a_min is None else a_min
     high = max if a_max is None else a_max
-    least, most = _ends(np.asarray(bare(a)).dtype) if low is None or high is None else (low, high)
+    if dtype is not None:
+        a = astype(a, dtype)
+    plain = bare(a)
+    least, most = _ends(plain.dtype if hasattr(plain, "dtype") else np.asarray(plain).dtype)
     return clip_.function(a, least if low is None else low, most if high is None else high)
 
 

@@ -43,9 +43,9 @@ def _embedded(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -
     t = _tensor(x)
     positions = function(np.arange(1, t.size + 1).reshape(t.shape), *args, **kwargs)
     return (
-        elementwise.where_.function(positions > 0, _read(t, np.maximum(positions - 1, 0)), 0)
+        elementwise.where_.function(positions > 0, _read(t, np.maximum(positions - 1, 0)), t.dtype.type(0))
         if t.size
-        else _tensor(positions * 0.0)
+        else _tensor(np.zeros(positions.shape, t.dtype))
     )
 
 

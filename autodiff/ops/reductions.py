@@ -293,7 +293,7 @@ def sum(
     axis = _axis_of(a, axis)
     a = _settled("sum", a, dtype, out, where, 0)
     result = _asked(sum_.function(a, _axis(axis), keepdims), dtype)
-    return result if initial.__class__ is int and initial == 0 else result + initial
+    return result if initial.__class__ is int and initial == 0 else result + _begun(initial, result)
 
 
 @dispatch.implements(np.mean)
@@ -339,7 +339,7 @@ def prod(
     """
     axis = _axis_of(a, axis)
     result = _asked(prod_.function(_settled("prod", a, dtype, out, where, 1), _axis(axis), keepdims), dtype)
-    return result if initial.__class__ is int and initial == 1 else result * initial
+    return result if initial.__class__ is int and initial == 1 else result * _begun(initial, result)
 
 
 @dispatch.implements(np.max, np.amax)
@@ -376,11 +376,21 @@ def min(
 
 def _extreme(op: P, of_two: Any, a: Any, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Any:
     axis = _axis_of(a, axis)
+    if initial is not None:
+        initial = _begun(initial, bare(a))
     a = _settled(op.name, a, None, out, where, None, initial)
     if initial is not None and not np.size(bare(a)):
-        return sum(a, axis, keepdims=keepdims) + initial
+        return sum(a, axis, keepdims=keepdims).astype(initial.dtype, copy=False) + initial
     result = op.function(a, _axis(axis), keepdims)
     return result if initial is None else of_two(result, initial)
+
+
+def _begun(initial: Any, like: Any) -> Any:
+    """What a reduction begins with, in its dtype."""
+    from autodiff.ops.elementwise import astype
+
+    dtype = like.dtype if hasattr(like, "dtype") else np.asarray(like).dtype
+    return astype(initial, dtype) if hasattr(initial, "_node") else np.asarray(initial).astype(dtype)
 
 
 def _ddof(name: str, ddof: Any, correction: Any) -> Any:

@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from autodiff import dispatch
 from autodiff.core.errors import NotDifferentiableError, ShapeError
 from autodiff.ops import calculus, elementwise, indexing, reductions, shaping, writing
-from autodiff.ops.common import axes_of, bare
+from autodiff.ops.common import axes_of, bare, real_numbers
 from autodiff.ops.shaping import _tensor
 
 
@@ -52,7 +52,7 @@ def _step_by_step(ufunc: Any) -> Callable[..., Any]:
 
     def accumulate(array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
-        kind = ufunc.accumulate(t._array, axis).dtype  # NumPy tells what is wrong with the arguments
+        kind = ufunc.accumulate(np.ones(t.shape, t.dtype), axis).dtype  # NumPy tells what is wrong with the arguments
         found: list[Any] = []
         for part in shaping.moveaxis(t, axis, 0):
             found.append(ufunc(found[-1], part) if found else part)
@@ -76,13 +76,15 @@ def _last(ufunc: Any, accumulate: Callable[..., Any]) -> Callable[..., Any]:
         t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
         given = {} if initial is None or initial is np._NoValue else {"initial": dispatch.bare(initial)}
         # NumPy tells what is wrong with the arguments.
-        plain = ufunc.reduce(t._array, axis=axis, keepdims=keepdims, where=dispatch.bare(where), **given)
+        plain = ufunc.reduce(
+            np.ones(t.shape, t.dtype), axis=axis, keepdims=keepdims, where=dispatch.bare(where), **given
+        )
         t = reductions._settled(f"{ufunc.__name__}.reduce", t, None, None, where, ufunc.identity)
         axes = axes_of(axis if t.ndim else None, t.ndim)
         rest = [k for k in range(t.ndim) if k not in axes]
         t = shaping.transpose(t, (*axes, *rest)).reshape((-1, *(t.shape[k] for k in rest)))
         if given:
-            first = shaping.broadcast_to(_tensor(initial).astype(t.dtype), (1, *t.shape[1:]))
+            first = shaping.broadcast_to(_tensor(initial).astype(plain.dtype), (1, *t.shape[1:]))
             t = shaping.concatenate([first, t])
         return (
             (accumulate(t)[-1] if len(t) else _tensor(plain)).reshape(np.shape(plain)).astype(plain.dtype, copy=False)
@@ -100,7 +102,9 @@ def _reduceat(ufunc: Any, reduce: Callable[..., Any]) -> Callable[..., Any]:
             np.array(dispatch.bare(indices), None if np.size(indices) else np.intp),
             normalize_axis_index(axis, t.ndim),
         )
-        kind = ufunc.reduceat(t._array, begin, axis).dtype  # NumPy tells what is wrong with the arguments
+        kind = ufunc.reduceat(
+            np.ones(t.shape, t.dtype), begin, axis
+        ).dtype  # NumPy tells what is wrong with the arguments
         lengths = np.maximum(np.append(begin[1:], t.shape[axis])[: begin.size] - begin, 1)
         parts, order = [], []
         for length in np.unique(lengths):
@@ -117,7 +121,8 @@ def _reduceat(ufunc: Any, reduce: Callable[..., Any]) -> Callable[..., Any]:
 
 def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False, initial: Any = -np.inf, where: Any = True) -> Any:
     t = _tensor(a)
-    t = t if t.dtype.kind in "fc" else t.astype(np.logaddexp(t._array[:0], t._array[:0]).dtype if t.ndim else float)
+    real_numbers("logaddexp.reduce", t)
+    t = t if t.dtype.kind in "f" else t.astype(np.logaddexp(t._array[:0], t._array[:0]).dtype if t.ndim else float)
     t = reductions._settled("logaddexp.reduce", t, None, None, where, -np.inf)
     top = np.max(t._array, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
@@ -146,7 +151,7 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
         weak = (int, float, complex)
         empty = [
             x if type(x) in weak else np.ones((0,) * x.ndim, x.dtype)
-            for x in (x if type(x) in weak else np.asarray(bare(x)) for x in inputs)
+            for x in (x if type(x) in weak else _tensor(x) for x in inputs)
         ]
         with np.errstate(all="ignore"):
             ufunc(*empty, dtype=dtype, casting=left.pop("casting", "same_kind"))
@@ -165,9 +170,7 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
             " x), or out= a Tensor"
         )
     if dtype is not None:
-        inputs = tuple(
-            elementwise.astype(x, dtype) if hasattr(x, "_node") else np.asarray(bare(x), dtype) for x in inputs
-        )
+        inputs = tuple(elementwise.astype(_tensor(x), dtype) for x in inputs)
     if not whole:
         # What the mask leaves out is not computed: it may lie outside the domain, where a gradient of 0 times infinity
         # would be NaN.

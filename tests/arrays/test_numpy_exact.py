@@ -431,18 +431,24 @@ WHOLE_NUMBERS = {
     "diag": np.diag,
     "tril": lambda x: np.tril(x[None]),
     "logaddexp": lambda x: np.logaddexp.reduce(x),
+    "hypot": lambda x: np.hypot.reduce(x, initial=2.5),
+    "sum": lambda x: np.sum(x, initial=2.5),
+    "prod": lambda x: np.prod(x, initial=np.float64(2.5)),
+    "max": lambda x: np.max(x, initial=2.5, where=x < 3),
+    "nanmin": lambda x: np.nanmin(x, initial=1.5),
     **{name: getattr(np, name) for name in "nansum nanprod nanmax nanmin nancumsum nancumprod nanmean median".split()},
 }
 
 
 @pytest.mark.parametrize("name", WHOLE_NUMBERS)
-@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float32])
 def test_whole_numbers_go_the_way_of_numpy(name, dtype):
     f = WHOLE_NUMBERS[name]
     x = np.array([3, 1, 0, 2], dtype)
     found, right = f(ad.tensor(x)), f(x)
     assert found.dtype == right.dtype
-    np.testing.assert_allclose(found.data, right, rtol=1e-3 if right.dtype.itemsize < 4 else 1e-12)
+    rtol = {2: 1e-3, 4: 1e-6}.get(right.dtype.itemsize, 1e-12)
+    np.testing.assert_allclose(found.data, right, rtol=rtol)
 
 
 def test_between_infinite_values():
@@ -451,3 +457,31 @@ def test_between_infinite_values():
         f = lambda fp: np.interp([0.0, 0.5, 1.0, 1.5, 2.0, 3.0], np.arange(4.0), fp)
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(f(ad.tensor(values)).data, f(np.array(values)))
+
+
+@pytest.mark.parametrize("f", [np.median, np.nanmedian])
+def test_medians_beside_infinite_values(f):
+    """The mean of the two in the middle, or one, whatever stands beside them."""
+    for x in (
+        [1.0, 2.0, np.inf],
+        [-np.inf, 1.0, 4.0, np.inf],
+        [0.0, np.inf, np.inf, np.inf],
+        [-np.inf] * 3,
+        [True, False],
+    ):
+        assert f(ad.tensor(x)).item() == f(x)
+    assert ad.grad(lambda x: f(x))(np.array([1.0, np.inf, 2.0, 5.0])).tolist() == [0.0, 0.0, 0.5, 0.5]
+    np.testing.assert_array_equal(np.diff(ad.tensor([True, False, False])).data, [True, False])
+
+
+def test_vmap_does_at_once_what_asks_for_a_dtype_alone():
+    for f in (
+        lambda x: np.clip(x, 0, None, dtype=np.float32),
+        lambda x: np.hypot.accumulate(x),
+        lambda x: np.add(x, 1, dtype=np.float32),
+        lambda x: ad.full_like(x, x[0]),
+    ):
+        mapped = ad.vmap(f)
+        rows = rng.normal(size=(2, 3))
+        np.testing.assert_array_equal(mapped(rows), [np.asarray(f(ad.tensor(row)).data) for row in rows])
+        assert mapped.looped == []
