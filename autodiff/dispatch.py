@@ -218,8 +218,8 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
             return special["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
     if ours is not None:
         if kwargs:
-            names = _renamed(function)
-            kwargs = {names.get(key, key): value for key, value in kwargs.items() if value is not np._NoValue}
+            own = _renamed(function)
+            kwargs = {own.get(key, key): value for key, value in kwargs.items() if value is not np._NoValue}
         state = current_state()
         if state is not None and state.tracer is not None:
             ours = state.tracer.own(ours)
