@@ -27,13 +27,14 @@ class Stepped:
         recorder = body.recorder
         if any(getattr(slot.value, "size", 0) > THRESHOLDS["SCANNED"].value for slot in recorder.slots):
             raise Unrecordable("an array of which the work takes longer than the calls")
-        self.width, self.rows, self.back = body.width, body.rows, back
-        self.seeded = [seed is not None for seed in body.seeds] if back else []
-        self.wanted = [grad is not None for grad in body.grads] if back else []
-        given = [*body.arguments, *(seed for seed in body.seeds if seed is not None)] if back else body.arguments
-        self.shapes = [slot.value.shape for slot in given]
+        self.width, self.split, self.back = body.width, body.width + body.rows, back
+        self.shapes = [slot.value.shape for slot in body.arguments]
         self.results = [slot.value.shape for slot in body.outs]
-        outputs = tuple([grad for grad in body.grads if grad is not None]) if back else tuple(body.outs)
+        # Numbers of the results that have a cotangent, and of the arguments that get one.
+        self.seeded = [i for i, seed in enumerate(body.seeds) if seed is not None] if back else []
+        self.wanted = [i for i, grad in enumerate(body.grads) if grad is not None] if back else []
+        given = [*body.arguments, *(body.seeds[i] for i in self.seeded)]
+        outputs = tuple([body.grads[i] for i in self.wanted] if back else body.outs)
         self.code = Code(Listing.of(recorder, given, outputs), "scan", Scratch(), Pool())
         self._lock = Lock()  # its scratch memory serves one call
 
@@ -41,70 +42,50 @@ class Stepped:
         """Run it, and NumPy itself complains of what is to be complained of; MISS where a value decides otherwise than
         when the body was recorded.
         """
-        with self._lock:
-            return (self._backward if self.back else self._forward)(length, reverse, list(arrays))
-
-    def _arguments(self, length: int, arrays: list[Any]) -> tuple[Any, Any, Any]:
-        split = self.width + self.rows
-        shapes = self.shapes
-        carry = [a.reshape(-1, *shape) for a, shape in zip(arrays[: self.width], shapes, strict=False)]
-        rows = zip(arrays[self.width : split], shapes[self.width : split], strict=True)
-        closed = zip(arrays[split:], shapes[split:], strict=False)
-        return carry, [a.reshape(length, *shape) for a, shape in rows], [a.reshape(shape) for a, shape in closed]
-
-    def _forward(self, length: int, reverse: bool, arrays: list[Any]) -> Any:
         count = len(self.shapes)
-        carries, rows, closed = self._arguments(length, arrays[:count])
-        shapes = self.results[self.width :]
-        ys = [a.reshape(-1, *shape) for a, shape in zip(arrays[count:], shapes, strict=True)]
-        carry, run = [c[0, ...] for c in carries], self.code.run
+        rows = [(-1,)] * self.width + [(length,)] * (self.split - self.width) + [()] * (count - self.split)
+        views = [a.reshape((*row, *shape)) for a, row, shape in zip(arrays, rows, self.shapes, strict=False)]
+        with self._lock:
+            return (self._backward if self.back else self._forward)(length, reverse, views, arrays[count:])
+
+    def _at(self, views: list[Any], step: int, entry: int) -> list[Any]:
+        """What the plan is given at a step: of the carry, of the rows, and what is closed over."""
+        carry, rows = views[: self.width], views[self.width : self.split]
+        return [*[c[step, ...] for c in carry], *[x[entry, ...] for x in rows], *views[self.split :]]
+
+    def _forward(self, length: int, reverse: bool, views: list[Any], arrays: Sequence[Any]) -> Any:
+        width, run = self.width, self.code.run
+        ys = [a.reshape(-1, *shape) for a, shape in zip(arrays, self.results[width:], strict=True)]
         for step in range(length):
             entry = length - 1 - step if reverse else step
-            found = run(*carry, *[x[entry, ...] for x in rows], *closed)
+            found = run(*self._at(views, step, entry))
             if found is MISS:
                 return MISS
-            for place, value in zip(carries, found, strict=False):
+            for place, value in zip(views, found[:width], strict=False):
                 place[step + 1] = value
-            for place, value in zip(ys, found[self.width :], strict=True):
+            for place, value in zip(ys, found[width:], strict=True):
                 place[entry] = value
-            carry = [c[step + 1, ...] for c in carries]
         return 0
 
-    def _backward(self, length: int, reverse: bool, arrays: list[Any]) -> Any:
-        width, split = self.width, self.width + self.rows
-        count = len(self.wanted)
-        carries, rows, closed = self._arguments(length, arrays[:count])
-        seeds = sum(self.seeded)
-        held = arrays[count : count + seeds]
-        shapes = self.shapes[count:]
-        moving = sum(self.seeded[:width])
-        cotangents = [a.reshape(shape).copy() for a, shape in zip(held[:moving], shapes, strict=False)]
-        entries = [a.reshape(length, *shape) for a, shape in zip(held[moving:], shapes[moving:], strict=True)]
-        places: list[Any] = [None] * count
-        given = iter(arrays[count + seeds :])
-        for i, shape in enumerate(self.shapes[:count]):
-            if i >= width and self.wanted[i]:
-                places[i] = next(given).reshape((length, *shape) if i < split else shape)
-        run = self.code.run
+    def _backward(self, length: int, reverse: bool, views: list[Any], arrays: Sequence[Any]) -> Any:
+        width, run = self.width, self.code.run
+        held, given = dict(zip(self.seeded, arrays, strict=False)), iter(arrays[len(self.seeded) :])
+        cotangents = {i: held[i].reshape(self.results[i]).copy() for i in self.seeded if i < width}
+        entries = [held[i].reshape(length, *self.results[i]) for i in self.seeded if i >= width]
+        sums = {i: next(given).reshape(views[i].shape) for i in self.wanted if i >= width}
         for step in reversed(range(length)):
             entry = length - 1 - step if reverse else step
-            here = [*[c[step, ...] for c in carries], *[x[entry, ...] for x in rows], *closed]
-            found = run(*here, *cotangents, *[e[entry, ...] for e in entries])
+            found = run(*self._at(views, step, entry), *cotangents.values(), *[e[entry, ...] for e in entries])
             if found is MISS:
                 return MISS
-            sent = iter(found)
-            grads = [next(sent) if wanted else None for wanted in self.wanted]
-            cotangents = [
-                np.zeros(self.shapes[i], carries[i].dtype) if grads[i] is None else np.asarray(grads[i])
-                for i in range(width)
-                if self.seeded[i]
-            ]
-            for i in range(width, count):
-                if grads[i] is not None:
-                    if i < split:
-                        places[i][entry] = grads[i]
-                    else:
-                        places[i] += grads[i]
-        for place, value in zip(held, cotangents, strict=False):
-            place[...] = value.reshape(-1)
+            grads = dict(zip(self.wanted, found, strict=True))
+            for i in cotangents:
+                cotangents[i] = np.asarray(grads[i]) if i in grads else np.zeros(self.shapes[i], views[i].dtype)
+            for i, place in sums.items():
+                if i < self.split:
+                    place[entry] = grads[i]
+                else:
+                    place += grads[i]
+        for i, value in cotangents.items():
+            held[i][...] = value.reshape(-1)
         return 0
