@@ -14,6 +14,7 @@ Python's.
 from __future__ import annotations
 
 import ctypes
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ from llvmlite import binding, ir
 
 from autodiff.compiler.passes.chains import _flags, as_numpys
 from autodiff.compiler.record import Method, Op, Slot, Unrecordable, reads, root
-from autodiff.compiler.standin import mapped
+from autodiff.compiler.standin import OPERATORS, mapped
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["CALLS", "ORDINARY", "Emitter", "Place", "compiled", "loops_of"]
@@ -126,15 +127,6 @@ ORDINARY |= {getattr(np, name): _compared(sign) for name, sign in _SIGNS.items()
 _LOGICAL = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not}
 _REALS = {np.true_divide, np.reciprocal, np.isnan, np.isfinite, np.floor, np.ceil, np.trunc, np.rint}
 
-_OPERATORS = {
-    getattr(operator, theirs): getattr(np, ours)
-    for theirs, ours in zip(
-        "add sub mul truediv neg pow abs and_ or_ xor invert lt le gt ge eq ne".split(),
-        "add subtract multiply true_divide negative power absolute bitwise_and bitwise_or bitwise_xor invert less"
-        " less_equal greater greater_equal equal not_equal".split(),
-        strict=True,
-    )
-}
 _EMPTY = {np.empty, np.empty_like}
 _FILL = {np.zeros: 0, np.zeros_like: 0, np.ones: 1, np.ones_like: 1}
 #: Functions that only move elements: done to an array of element numbers they tell where each comes from.
@@ -568,10 +560,8 @@ class Emitter:
                 raise Unrecordable("a constant array written into an array")
             self.fill(place, np.ravel(positions), _literal(value, target.value.dtype))
             return
-        if value.value.dtype != target.value.dtype:
-            raise Unrecordable("an assignment that casts")
-        if value.storage is target.storage:
-            raise Unrecordable("an array written into from itself")
+        if value.value.dtype != target.value.dtype or value.storage is target.storage:
+            raise Unrecordable("an assignment that casts, or of an array into itself")
         taken = np.broadcast_to(self.offsets(value).reshape(np.shape(value.value)), np.shape(positions))
         self.transfer(place, np.ravel(positions), self.where(value)[0], np.ravel(taken), adds)
 
@@ -585,13 +575,9 @@ class Emitter:
         if ufunc not in (np.add, np.multiply, np.maximum, np.minimum) or not plain or into is not None:
             raise Unrecordable(f"{ufunc.__name__}.reduce in a native loop")
         value = source.value
-        if (
-            value.dtype != out.value.dtype
-            or dtype not in (None, value.dtype)
-            or not value.size
-            or _kind(value.dtype) == "b1"
-        ):
-            raise Unrecordable("a reduction that casts")
+        casts = value.dtype != out.value.dtype or dtype not in (None, value.dtype) or _kind(value.dtype) == "b1"
+        if casts or not value.size:
+            raise Unrecordable("a reduction that casts, or of nothing")
         axes = range(value.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         over = sorted({a % value.ndim for a in axes})
         if np.prod([value.shape[a] for a in over]) > _LONGEST_SUM:
@@ -600,11 +586,11 @@ class Emitter:
         with self.loops([value.shape[a] for a in kept]) as outer:
             place = dict(zip(kept, outer, strict=True))
             index = [place.get(a) for a in range(value.ndim)] if keepdims else outer
-            first = _literal(1 if ufunc is np.multiply else 0, value.dtype)
-            if initial is not np._NoValue:
-                first = _literal(initial, value.dtype)
-            elif ufunc in (np.maximum, np.minimum):
+            if ufunc in (np.maximum, np.minimum) and initial is np._NoValue:
                 first = self.element(source, [place.get(a) for a in range(value.ndim)])
+            else:
+                neutral = 1 if ufunc is np.multiply else 0
+                first = _literal(neutral if initial is np._NoValue else initial, value.dtype)
             self.element(out, index, first)
             with self.loops([value.shape[a] for a in over]) as inner:
                 here = place | dict(zip(over, inner, strict=True))
@@ -616,17 +602,11 @@ class Emitter:
             raise Unrecordable("a matrix product with more than its two operands")
         x, y = op.args
         a, b = x.value, y.value
-        if np.ndim(a) not in (1, 2) or np.ndim(b) not in (1, 2) or not a.dtype == b.dtype == out.value.dtype:
-            raise Unrecordable("a product of more than matrices")
+        if {np.ndim(a), np.ndim(b)} - {1, 2} or not a.dtype == b.dtype == out.value.dtype or _kind(a.dtype)[0] != "f":
+            raise Unrecordable("a product of more than matrices of one dtype")
         inner, rows, columns = a.shape[-1], a.shape[:-1], b.shape[1:]
-        if (
-            inner > _LONGEST_SUM
-            or inner * int(np.prod(rows + columns, dtype=int)) > 8 * MOST
-            or _kind(a.dtype)[0] != "f"
-        ):
-            raise Unrecordable("a large matrix product, which BLAS makes")
-        if not inner or 0 in rows + columns:
-            raise Unrecordable("an empty matrix product")
+        if not 0 < inner <= _LONGEST_SUM or not 0 < inner * math.prod(rows + columns) <= 8 * MOST:
+            raise Unrecordable("a large matrix product, which BLAS makes, or an empty one")
         with self.loops(rows) as i:
             with self.loops(columns) as j:
                 self.element(out, [*i, *j], _literal(0, a.dtype))
@@ -686,7 +666,7 @@ def _memory(slot: Slot) -> Any:
 
 
 def _target(op: Op) -> Any:
-    target = _OPERATORS.get(op.target, op.target)
+    target = OPERATORS.get(op.target, op.target)
     return Method("astype") if isinstance(target, type) and issubclass(target, np.generic) else target
 
 

@@ -20,7 +20,7 @@ from autodiff.batching import Batched
 from autodiff.core.modes import current_state
 from autodiff.core.op import differentiable
 
-__all__ = ["Recorded", "bare", "mapped", "outlined"]
+__all__ = ["OPERATORS", "Recorded", "bare", "mapped", "outlined"]
 
 _FACTS = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags", "base", "device")
 _VIEWS = ("T", "mT", "real", "imag")
@@ -36,30 +36,25 @@ _MEMORY = {
     "ctypes": "address was asked for with .ctypes",
 }
 _INSTEAD = "np.take(array, i) for array[i], and into what np.zeros_like(x) makes instead of a plain array"
-_BINARY = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.true_divide,
-    "floordiv": np.floor_divide,
-    "mod": np.remainder,
-    "pow": np.power,
-    "matmul": np.matmul,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-    "lshift": np.left_shift,
-    "rshift": np.right_shift,
-}
-_COMPARED = {
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-}
-_UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+
+
+def _ufuncs(names: str, ufuncs: str) -> dict[str, Any]:
+    return {name: getattr(np, ufunc) for name, ufunc in zip(names.split(), ufuncs.split(), strict=True)}
+
+
+def _pythons(name: str) -> Any:
+    return getattr(operator, f"{name}_" if name in ("and", "or") else name)
+
+
+_BINARY = _ufuncs(
+    "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift",
+    "add subtract multiply true_divide floor_divide remainder power matmul bitwise_and bitwise_or bitwise_xor"
+    " left_shift right_shift",
+)
+_COMPARED = _ufuncs("eq ne lt le gt ge", "equal not_equal less less_equal greater greater_equal")
+_UNARY = _ufuncs("neg pos abs invert", "negative positive absolute invert")
+#: Python's operators and the ufuncs that arrays make of them.
+OPERATORS = {_pythons(name): ufunc for name, ufunc in (_BINARY | _COMPARED | _UNARY).items()}
 
 
 class Recorded:
@@ -229,7 +224,7 @@ def _inside(name: str, reason: str) -> Any:
 
 
 def _operator(name: str, ufunc: Any, swapped: bool = False) -> Callable[..., Any]:
-    scalar = getattr(operator, f"{name}_" if name in ("and", "or") else name)
+    scalar = _pythons(name)
 
     def apply(self: Recorded, other: Any) -> Any:
         if hasattr(other, "_node") or isinstance(other, Batched):
@@ -248,16 +243,14 @@ def _operator(name: str, ufunc: Any, swapped: bool = False) -> Callable[..., Any
 def _in_place(name: str, ufunc: Any) -> Callable[..., Any]:
     def apply(self: Recorded, other: Any) -> Any:
         if not isinstance(self.value, np.ndarray):
-            return getattr(operator, f"{name}_" if name in ("and", "or") else name)(self, other)
+            return _pythons(name)(self, other)
         return self.recorder.call(ufunc, (self, other), {"out": self})
 
     return apply
 
 
 def _unary(name: str, ufunc: Any) -> Callable[..., Any]:
-    return lambda self: self.recorder.call(
-        ufunc if isinstance(self.value, np.ndarray) else getattr(operator, name), (self,), {}
-    )
+    return lambda self: self.recorder.call(ufunc if isinstance(self.value, np.ndarray) else _pythons(name), (self,), {})
 
 
 for _name in _FACTS:
