@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from autodiff.compiler.trace import Entry
-from autodiff.core.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from autodiff.viz.picture import Graph
 
 __all__ = ["Plan"]
 
@@ -58,47 +60,29 @@ class Plan:
     __repr__ = __str__
 
     @property
-    def dot(self) -> str:
-        """The operations as a picture in DOT: those with code of their own are filled."""
-        lines = [f"digraph {{ label={_quoted(self.name)}; node [shape=box]; rankdir=TB"]
+    def graph(self) -> Graph:
+        """A picture: the operations, those that the engine does with a row that says so, and the backward passes."""
+        from autodiff.viz.picture import Graph
+        from autodiff.viz.view import EdgeView, GraphView, NodeView
+
+        nodes, arrows = [], []
         for entry in self.entries:
-            style = "filled" if entry.code is not None else "solid"
-            facts = " ".join(f"{out[1]}{list(out[0])}" for out in entry.outs if out.__class__ is tuple)
-            lines.append(f"  n{entry.index} [label={_quoted(f'{entry.op.label} {facts}')}, style={style}]")
-            for origin in _origins(entry):
-                if origin.__class__ is tuple:
-                    lines.append(f"  n{origin[0]} -> n{entry.index}")
+            shape, dtype = next(((out[0], str(out[1])) for out in entry.outs if out.__class__ is tuple), (None, None))
+            rows = ("as it is",) if entry.code is None else (f"{entry.code.code.calls} calls",)
+            nodes.append(NodeView(f"n{entry.index}", entry.op.label, shape=shape, dtype=dtype, rows=rows))
+            facts = [fact for fact in entry.key[1] if fact.__class__ is tuple and fact[-1].__class__ is bool]
+            arrows += [(fact[0][0], nodes[-1].id) for fact in facts if fact[0].__class__ is tuple]
         for number, known in enumerate(self.passes):
-            lines.append(f"  b{number} [label={_quoted(f'backward, {known.code.calls} calls')}, style=filled]")
-            lines.append(f"  n{known.root} -> b{number}")
-        return "\n".join([*lines, "}"])
+            nodes.append(NodeView(f"b{number}", "backward", "gradient", rows=(f"{known.code.calls} calls",)))
+            arrows.append((known.root, nodes[-1].id))
+        edges = [EdgeView(f"e{i}", f"n{source}", target) for i, (source, target) in enumerate(arrows)]
+        return Graph(GraphView(tuple(nodes), tuple(edges), title=self.name))
+
+    @property
+    def dot(self) -> str:
+        """The picture in DOT."""
+        return self.graph.dot
 
     def save(self, path: str | Path) -> Path:
-        """Draw the plan into a file; the suffix (.dot, .svg, .pdf or .png) chooses the format, and all but .dot need
-        Graphviz.
-
-        Raises
-        ------
-        ArgumentError
-            For another suffix.
-        MissingExtraError
-            If there is no layout engine; the message names the remedies.
-        """
-        target = Path(path)
-        if target.suffix not in (".dot", ".svg", ".pdf", ".png"):
-            raise ArgumentError(f"save({str(path)!r}): the suffix must be one of .dot, .svg, .pdf, .png")
-        if target.suffix == ".dot":
-            target.write_text(self.dot)
-            return target
-        from autodiff.viz.svg import render
-
-        target.write_bytes(render(self.dot, target.suffix[1:]))
-        return target
-
-
-def _origins(entry: Entry) -> list[Any]:
-    return [fact[0] for fact in entry.key[1] if fact.__class__ is tuple and fact[-1].__class__ is bool]
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        """Write the picture into a file, as :meth:`autodiff.viz.Graph.save` does."""
+        return self.graph.save(path)

@@ -282,7 +282,8 @@ def test_the_plan_can_be_read_and_drawn(tmp_path: Any) -> None:
     assert plan.dot.count("->") == 4
     assert plan.save(tmp_path / "plan.dot").read_text() == plan.dot
     with pytest.raises(ArgumentError, match="suffix"):
-        plan.save(tmp_path / "plan.txt")
+        plan.save(tmp_path / "plan.doc")
+    assert "backward" in plan.save(tmp_path / "plan.svg").read_text()
 
 
 def test_checking_runs_both_and_notices_a_difference() -> None:
