@@ -34,7 +34,7 @@ from autodiff.compiler.passes.simplify import (
 from autodiff.compiler.private import vanished
 from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, named, reads, slots_in
 
-__all__ = ["MISS", "Code", "defined"]
+__all__ = ["MISS", "Code", "by_name", "defined"]
 
 #: Local names of arrays of so many bytes are let go of after the last use.
 _LARGE = 1 << 16
@@ -84,6 +84,11 @@ def defined(name: str, source: str, file: str, scope: dict[str, Any]) -> Any:
     function = scope[name]
     function.__code__ = function.__code__.replace()  # its own: the interpreter fits code to one scope
     return function
+
+
+def by_name(*things: Any) -> dict[str, Any]:
+    """Functions and classes as a scope."""
+    return {thing.__name__: thing for thing in things}
 
 
 class Code:
@@ -194,8 +199,8 @@ class Code:
             start = buffer.offset + slot.offset - buffer.root.offset
             self.scope[name] = np.ndarray(array.shape, array.dtype, self._memory, start, array.strides)
 
-    def _constant(self, value: Any, letter: str = "k") -> str:
-        key = id(value)
+    def _constant(self, value: Any, letter: str = "k", key: Any = None) -> str:
+        key = id(value) if key is None else key
         name = self._constants.get(key)
         if name is None:
             name = self._constants[key] = f"{letter}{next(self._count)}"
@@ -239,16 +244,8 @@ class Code:
                 if isinstance(other, Slot) and isinstance(other.value, np.ndarray):
                     made = as_operand(number, other.value.dtype)
                     if made is not None:
-                        texts[i] = self._number(made)
+                        texts[i] = self._constant(made, key=(made.dtype.str, made.tobytes()))
         return texts
-
-    def _number(self, array: Any) -> str:
-        key = (array.dtype.str, array.tobytes())
-        name = self._constants.get(key)
-        if name is None:
-            name = self._constants[key] = f"k{next(self._count)}"
-            self.scope[name] = array
-        return name
 
     def _callable(self, target: Any) -> str:
         name = str(getattr(target, "__name__", ""))

@@ -132,14 +132,14 @@ class Jit(Generic[F]):
                 if child is None:
                     child = Jit(self._function, (*self._state, *others.values()), self._static)
                     self._for_arguments[tuple(others)] = child
-                result = child(*args, **kwargs, **(static or {}))
+                result = self._applied(child, args, kwargs, static)
                 self._latest = child
                 return result
             shape: Any = repr(rebuild([0] * len(leaves))), outlined(_by_value, static)
         else:
             leaves, rebuild, shape = list(args), _positional, len(args)
         if any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves):
-            return self._function(*args, **kwargs, **(static or {}))  # differentiated from outside
+            return self._applied(self._function, args, kwargs, static)  # differentiated from outside
         with self._lock:
             watch = self._watch
             if watch is None or not watch.holds():
@@ -160,6 +160,13 @@ class Jit(Generic[F]):
                 self._guarded = None if written is None else (written, traced.code.undoes)
                 self._setting = kernels.setting()
             return result
+
+    def _applied(self, function: Any, args: Any, kwargs: Any, static: Any) -> Any:
+        """Called with all its arguments, static ones among them, each in its place."""
+        if self._signature is not None:
+            bound = inspect.BoundArguments(self._signature, {**kwargs, **static})  # type: ignore[arg-type]
+            args, kwargs = bound.args, bound.kwargs
+        return function(*args, **kwargs)
 
     if TYPE_CHECKING:
 
@@ -199,7 +206,7 @@ class Jit(Generic[F]):
         if found is MISS:
             self._undraw(before)
             args, kwargs = rebuild(leaves)
-            return self._function(*args, **kwargs, **(static or {}))
+            return self._applied(self._function, args, kwargs, static)
         result, bound, grads = found
         for place, value in zip(traced.bound, bound, strict=True):
             tensors[place]._rebind(value)
@@ -257,7 +264,7 @@ class Jit(Generic[F]):
         token = _state.set(replaced(state or ORDINARY, tracer=tracer))
         try:
             with recording(recorder):
-                result = private(self._function)(*args, **kwargs, **(static or {}))
+                result = self._applied(private(self._function), args, kwargs, static)
                 tracer.refuse_other_draws()
                 if recorder.refused:  # and the function caught what told it
                     raise Unrecordable(recorder.refused)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from autodiff.compiler.trace import Entry
-
-if TYPE_CHECKING:
-    from autodiff.viz.picture import Graph
 
 __all__ = ["Plan"]
 
@@ -60,8 +57,8 @@ class Plan:
     __repr__ = __str__
 
     @property
-    def graph(self) -> Graph:
-        """A picture: the operations, those that the engine does with a row that says so, and the backward passes."""
+    def graph(self) -> Any:
+        """A picture (:class:`autodiff.viz.Graph`): operations, the engine's own marked, and backward passes."""
         from autodiff.viz.picture import Graph
         from autodiff.viz.view import EdgeView, GraphView, NodeView
 
@@ -81,8 +78,8 @@ class Plan:
     @property
     def dot(self) -> str:
         """The picture in DOT."""
-        return self.graph.dot
+        return str(self.graph.dot)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture into a file, as :meth:`autodiff.viz.Graph.save` does."""
-        return self.graph.save(path)
+        return Path(self.graph.save(path))

@@ -13,7 +13,7 @@ import numpy as np
 
 from autodiff import kernels
 from autodiff.compiler.check import same
-from autodiff.compiler.emit import MISS, Code, defined
+from autodiff.compiler.emit import MISS, Code, by_name, defined
 from autodiff.compiler.layout import Pool, Scratch
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.private import in_one_call, is_pure, recording
@@ -229,6 +229,7 @@ def _prepared(
     known = entry.parent.leaves if entry.parent is not None else 0
     fresh: dict[int, str] = {}  # leaves that no entry before has met, and the names of their nodes
     standins: list[Any] = []
+    arrays: list[str] = []  # what inputs and their nodes are called in the code
     parents: list[str] = []
     notes: list[str] = []
     plain: list[str] = []  # arrays that the program can write into
@@ -237,8 +238,7 @@ def _prepared(
     )
     own = op.fused and tracked
     for i, (value, fact) in enumerate(zip(inputs, facts, strict=True)):
-        name = f"x{i}"
-        parent = "None"
+        name, parent, count = f"x{i}", "None", len(taken.names)
         if value is None:
             taken.same(None, name)
             standins.append(None)
@@ -284,6 +284,7 @@ def _prepared(
                     fresh[origin] = parent
             taken.layout(value._data, taken.names[-1])
         parents.append(parent)
+        arrays.append("None" if value is None else name if len(taken.names) == count else taken.names[-1])
     given = {key: taken.taken(value, f"attrs[{key!r}]") for key, value in attrs.items()}
     setting = kernels.setting()
     alike = (op, setting, tuple([_layouts(value) for value in inputs]), frozen(attrs), own) if numbers else None
@@ -323,7 +324,6 @@ def _prepared(
     lines += ["except Exception as error:", "    raise explain(op, error, inputs) from error"]
     lines += [f"leaves[{name}] = {n}" for n, name in fresh.items()]
     lines.append(f"run.kept = kept = {code.texts[1]}")
-    arrays = _input_names(inputs, taken)
     facts_of_out = entry.outs[0]
     if not several and not views:
         lines += _written_out(op, attrs, code.texts[0], arrays, plain, parents, notes, facts_of_out, tracked, taken)
@@ -338,25 +338,14 @@ def _prepared(
     scope = {
         **code.scope,
         **taken.scope,
-        "KernelFailure": KernelFailure,
+        **by_name(KernelFailure, Node, ShapeOnly, Tensor, Variable, explain, leave, noted, np.ndarray, same),
+        **by_name(core.above.lent, core.hold, core.hold_argument),
         "MISS": MISS,
-        "Node": Node,
         "PICK": PICK,
-        "ShapeOnly": ShapeOnly,
-        "Tensor": Tensor,
-        "Variable": Variable,
         "entry": entry,
-        "explain": explain,
-        "leave": leave,
-        "lent": core.above.lent,
-        "ndarray": np.ndarray,
         "new": object.__new__,
-        "noted": noted,
         "op": op,
-        "hold": core.hold,
-        "hold_argument": core.hold_argument,
         "time": time,
-        "same": same,
         "inner": None if grad else State(grad=False),
     }
     return Prepared(code, written(op.name, source, scope), grad)
@@ -367,17 +356,6 @@ def _layouts(value: Any) -> Any:
     if isinstance(data, np.ndarray | np.generic):
         return layout_of(data)
     return frozen(data) if data.__class__ is bool else data.__class__
-
-
-def _input_names(inputs: Any, taken: Arguments) -> list[str]:
-    """What the inputs' arrays are called in the code."""
-    by_text = dict(zip(taken.texts, taken.names, strict=True))
-    found = []
-    for i, value in enumerate(inputs):
-        texts = (f"x{i}", f"x{i}._data", f'x{i}.copy("K")')
-        name = next((by_text[text] for text in texts if text in by_text), f"x{i}")
-        found.append("None" if value is None else name)
-    return found
 
 
 def _written_out(

@@ -15,6 +15,7 @@ import math
 import mmap
 import operator
 import weakref
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -120,37 +121,24 @@ def _keep(slot: Slot) -> None:
         slot.storage.kept = True
 
 
+@dataclass(frozen=True, slots=True)
 class Method:
     """The call of an array's method."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def __call__(self, array: Any, *args: Any, **kwargs: Any) -> Any:
         return getattr(array, self.name)(*args, **kwargs)
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.name == self.name  # type: ignore[attr-defined]
 
-    def __hash__(self) -> int:
-        return hash((type(self), self.name))
-
-
-class _KernelCall:
+def _kernel(run: Any) -> Any:
     """A kernel's call, with the arrays in which its shares add up handed out flat."""
 
-    __slots__ = ("__name__", "run", "width")
-
-    def __init__(self, run: Any, width: int) -> None:
-        self.__name__ = "kernel"
-        self.run = run
-        self.width = width
-
-    def __call__(self, shapes: list[Any], *arguments: Any) -> list[Any]:
+    def kernel(shapes: list[Any], *arguments: Any) -> list[Any]:
         partial = (lambda: tuple(np.zeros(shape, dtype) for shape, dtype in shapes)) if shapes else None
-        return [array for share in self.run(*arguments, partial=partial) for array in share]
+        return [array for share in run(*arguments, partial=partial) for array in share]
+
+    return kernel
 
 
 class Attribute(Method):
@@ -472,7 +460,7 @@ class Recorder:
     def kernel(self, run: Any, arguments: tuple[Any, ...], partial: Any) -> Any:
         """A compiled kernel, which writes into some of its arguments, and adds up into arrays of its own."""
         shapes = [] if partial is None else [(a.shape, a.dtype) for a in bare(partial())]
-        call = _KernelCall(run, len(shapes))
+        call = _kernel(run)
         op = Op("call", call, (shapes, *self.template(arguments)))
         # It may write into whatever was made here.
         self._writes(op, [s.storage for s in reads(op) if s.storage is not None and s.storage.made])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.check import same
-from autodiff.compiler.emit import MISS, Code
+from autodiff.compiler.emit import MISS, Code, by_name
 from autodiff.compiler.prepare import UNLIKE, Arguments, Workshop, written
 from autodiff.compiler.private import beginning, in_one_call, is_pure, private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
@@ -277,17 +277,11 @@ def _prepared_pass(
     scope = {
         **code.scope,
         **taken.scope,
-        "ALIAS": ALIAS,
-        "Node": Node,
-        "KernelFailure": KernelFailure,
-        "MISS": MISS,
-        "Variable": Variable,
+        **by_name(KernelFailure, Node, Variable, engine.come_to_rest, engine.through_hooks, np.ndarray, same),
         "check_unwritten": engine.above.check_unwritten,
-        "come_to_rest": engine.come_to_rest,
-        "through_hooks": engine.through_hooks,
+        "ALIAS": ALIAS,
+        "MISS": MISS,
         "time": time,
-        "ndarray": np.ndarray,
-        "same": same,
     }
     return Pass(code, written("backward", source, scope), places)
 

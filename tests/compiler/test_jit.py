@@ -262,6 +262,25 @@ def test_modules_among_the_arguments_are_as_good_as_declared() -> None:
     assert bits([m.state_dict() for m in made]) == bits([m.state_dict() for m in twins])
 
 
+def first_only(x: Any, /, n: int) -> Any:
+    return x * n
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "options"),
+    [
+        (lambda *xs, n=2: sum(xs) * n, (1.5, 2.5), {"n": 3}),
+        (first_only, (1.5, 3), {}),
+        (lambda x, n=1, **more: x * n + sum(more.values()), (1.5,), {"a": 0.25}),
+        (lambda n, x=2.0, *xs: x * n - sum(xs), (3, 0.5, 4.0), {}),
+    ],
+)
+def test_static_arguments_beside_all_kinds_of_others(f: Any, args: Any, options: Any) -> None:
+    compiled = autodiff.jit(f, static_argnames="n")
+    for _ in range(2):
+        assert compiled(*args, **options) == f(*args, **options)
+
+
 def test_static_values_that_are_no_numbers() -> None:
     picked = autodiff.jit(lambda x, places: x[places].sum(), static_argnames="places")
     assert [float(picked(np.arange(4.0), places=np.array(p))) for p in ([1, 2], [3, 3], [1, 2])] == [3.0, 6.0, 3.0]
