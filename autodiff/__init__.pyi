@@ -379,7 +379,7 @@ def choose(a: ArrayLike, choices: ArrayLike, out: None = None, mode: str = "rais
 
 def clip(
     a: ArrayLike, a_min: ArrayLike | None = None, a_max: ArrayLike | None = None, *, min: ArrayLike | None = None,
-    max: ArrayLike | None = None,
+    max: ArrayLike | None = None, dtype: DTypeLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.clip``. At a bound the gradient passes, as in PyTorch (docs/kinks.md)."""
 
@@ -1061,9 +1061,9 @@ def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Differentiable ``numpy.unstack``."""
 
 def unwrap(
-    p: ArrayLike, discont: ArrayLike | None = None, axis: int = -1, *, period: float = 6.283185307179586
+    p: ArrayLike, discont: ArrayLike | None = None, axis: int = -1, *, period: ArrayLike = 6.283185307179586
 ) -> Tensor:
-    """Differentiable ``numpy.unwrap``: what it adds is constant between the jumps."""
+    """Differentiable ``numpy.unwrap``, in the period, too: between the jumps as many periods are added."""
 
 def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Tensor:
     """Differentiable ``numpy.vander``."""
