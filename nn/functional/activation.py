@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
-from nn.functional.common import as_input, as_real, as_tensor
+from nn.functional.common import as_input, as_real, as_tensor, in_single, via_single
 from nn.init import default_generator
 
 __all__ = [
@@ -288,6 +288,7 @@ def selu(input: Any) -> Tensor:
     )
 
 
+@in_single
 def gelu(input: Any, approximate: str = "none") -> Tensor:
     """``input * Phi(input)``, Phi being the standard normal distribution function (Hendrycks and Gimpel 2016, arXiv
     1606.08415).
@@ -420,7 +421,7 @@ def softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     array([0.5, 0.5])
     """
     x = _cast(input, dtype)
-    return fused.softmax.function(x, axis=_along("softmax", x, dim))  # type: ignore[no-any-return]
+    return via_single(fused.softmax.function, x, axis=_along("softmax", x, dim))  # type: ignore[no-any-return]
 
 
 def softmin(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
@@ -432,7 +433,7 @@ def softmin(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     array([1., 0.])
     """
     x = as_tensor(_cast(input, dtype))
-    return fused.softmax.function(-x, axis=_along("softmin", x, dim))  # type: ignore[no-any-return]
+    return via_single(fused.softmax.function, -x, axis=_along("softmin", x, dim))  # type: ignore[no-any-return]
 
 
 def log_softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
@@ -444,7 +445,7 @@ def log_softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     array([-10000.,      0.])
     """
     x = _cast(input, dtype)
-    return fused.log_softmax.function(x, axis=_along("log_softmax", x, dim))  # type: ignore[no-any-return]
+    return via_single(fused.log_softmax.function, x, axis=_along("log_softmax", x, dim))  # type: ignore[no-any-return]
 
 
 # --- with random slopes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,30 @@ from autodiff.dispatch import bare, holds_tensor
 from autodiff.docstrings import of_axes
 from autodiff.functions import constant_argument
 from autodiff.ops.common import real_numbers
+
+F = TypeVar("F", bound=Callable[..., Any])
+HALF = np.dtype(np.float16)
+
+
+def via_single(function: Callable[..., Any], input: Any, *args: Any, **options: Any) -> Any:
+    """What a function gives, computed in single precision where its first argument is in half, and rounded: half
+    precision ends at 65504, which squares and sums soon pass. PyTorch does the same.
+    """
+    if getattr(input, "dtype", None) != HALF:
+        return function(input, *args, **options)
+    return function(input.astype(np.float32), *args, **options).astype(HALF)
+
+
+def in_single(function: F) -> F:
+    """The function, called by :func:`via_single`."""
+
+    @wraps(function)
+    def wide(*args: Any, **options: Any) -> Any:
+        if not args and "input" in options:
+            args = (options.pop("input"),)
+        return via_single(function, *args, **options) if args else function(**options)
+
+    return wide  # type: ignore[return-value]
 
 
 def as_input(x: Any) -> Any:
@@ -96,6 +121,8 @@ def reduced(losses: Any, reduction: str, name: str, divisor: Any = None) -> Tens
         return losses  # type: ignore[no-any-return]
     if reduction not in ("mean", "sum"):
         raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    if losses.dtype == HALF:
+        return via_single(reduced, losses, reduction, name, divisor)  # type: ignore[no-any-return]
     total = losses.sum()
     if reduction == "sum":
         return total  # type: ignore[no-any-return]
@@ -109,4 +136,6 @@ def weighted(losses: Any, weight: Any, reduction: str, name: str) -> Tensor:
         return reduced(losses, reduction, name)
     w = as_input(weight)
     equal_shapes(name, input=losses, weight=w)
+    if losses.dtype == HALF and reduction != "none":
+        return via_single(weighted, losses, w.astype(np.float32), reduction, name)  # type: ignore[no-any-return]
     return reduced(losses * w, reduction, name, w.sum())

@@ -91,7 +91,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     losses = np.where(classes != ignore_index, rows[np.arange(len(place)), place], 0.0) * -factor
     if reduction == "none":
         return losses.reshape(shape)  # type: ignore[no-any-return]
-    return reduced(losses, reduction, "nll_loss", float(factor.sum()))
+    return reduced(losses, reduction, "nll_loss", float(factor.sum(dtype=np.float64)))
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:

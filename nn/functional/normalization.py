@@ -10,7 +10,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
-from nn.functional.common import as_input, as_real, untracked
+from nn.functional.common import HALF, as_input, as_real, in_single, untracked, via_single
 
 __all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 
@@ -105,6 +105,9 @@ def batch_norm(
            [ 1.]])
     """
     x = input if input.__class__ is Tensor else as_input(input)
+    if x.dtype == HALF:
+        options = {"training": training, "momentum": momentum, "eps": eps, "ddof": ddof}
+        return via_single(batch_norm, x, running_mean, running_var, weight, bias, **options)  # type: ignore[no-any-return]
     if training and not x.size and x.ndim > 1:
         # A batch of nothing has no statistics: it leaves the running ones as they are.
         running_mean, running_var, training = np.zeros(x.shape[1], x.dtype), np.ones(x.shape[1], x.dtype), False
@@ -128,6 +131,7 @@ def batch_norm(
 _STATISTICS = ("std", "var", "std_squared")
 
 
+@in_single
 def batch_renorm(
     input: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None, training: bool = False,
     momentum: float = 0.01, eps: float = 1e-5, rmax: float = 3.0, dmax: float = 5.0, *, eps_mode: str = "inside",
@@ -237,10 +241,13 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     array([[-1.,  1.]])
     """
     x = input if input.__class__ is Tensor else as_input(input)
+    if x.dtype == HALF:
+        return via_single(layer_norm, x, normalized_shape, weight, bias, eps)  # type: ignore[no-any-return]
     shape = _shape(normalized_shape, x, "layer_norm")
     return _layer_norm(x, weight, bias, ndim=len(shape), eps=eps)  # type: ignore[no-any-return]
 
 
+@in_single
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
     """Divide every example by the root of the mean square over its last axes (Zhang and Sennrich 2019, arXiv
     1910.07467).
@@ -251,7 +258,8 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     normalized_shape : int or tuple of int
     weight : normalized_shape or None
     eps : float or None
-        Added inside the root; None for the machine epsilon of the input's dtype, as PyTorch.
+        Added inside the root; None for the machine epsilon of the dtype that it computes in, as PyTorch: float16 is
+        normalised in float32.
 
     Raises
     ------
@@ -270,6 +278,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     return fused.rms_norm.function(x, weight, ndim=len(shape), eps=eps)  # type: ignore[no-any-return]
 
 
+@in_single
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
     """Normalise every example over each of ``num_groups`` groups of channels and all positions (Wu and He 2018, arXiv
     1803.08494).
@@ -303,6 +312,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     return fused.group_norm.function(x, weight, bias, num_groups=num_groups, eps=eps)  # type: ignore[no-any-return]
 
 
+@in_single
 def instance_norm(
     input: Any,
     running_mean: Any = None,
@@ -355,6 +365,7 @@ def instance_norm(
     return out  # type: ignore[no-any-return]
 
 
+@in_single
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """``x / (k + alpha mean(x^2))^beta``, the mean taken over ``size`` neighbouring channels, zeros beyond the ends
     (Krizhevsky et al. 2012, section 3.3, whose sum is ``size`` times that mean).

@@ -13,7 +13,7 @@ from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.dispatch import bare
 from autodiff.fused.windows import per_axis
-from nn.functional.common import as_real, batched, for_axes
+from nn.functional.common import as_real, batched, for_axes, via_single
 from nn.init import default_generator
 
 __all__ = [
@@ -37,7 +37,7 @@ def _max(name: str, axes: int, adaptive: bool, input: Any, return_indices: bool,
 
 def _mean(name: str, axes: int, op: Any, input: Any, options: dict[str, Any]) -> Tensor:
     x, single = batched(name, input, axes)
-    out = op.function(x, **options)
+    out = via_single(op.function, x, **options)
     return out[0] if single else out  # type: ignore[no-any-return]
 
 

@@ -720,3 +720,58 @@ def test_corners_agree_with_pytorch(case):
     for ours, theirs in zip(*seen, strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def _halves(*shape, scale=1.0, add=0.0):
+    return (np.random.default_rng(0).normal(size=shape) * scale + add).astype(np.float16)
+
+
+MANY, ONES_OF_MANY = 70_000, np.ones(70_000, np.float16)
+# name -> (function, arrays with a gradient, the other arguments)
+HALVES = {
+    "layer_norm": (lambda L, x: L.layer_norm(x, (6,)), [_halves(4, 6, scale=300.0)]),
+    "rms_norm": (lambda L, x: L.rms_norm(input=x, normalized_shape=(6,)), [_halves(4, 6, scale=300.0)]),
+    "rms_norm of small ones": (lambda L, x: L.rms_norm(x, (6,)), [_halves(4, 6, scale=1e-2)]),
+    "batch_norm": (
+        lambda L, x, w: L.batch_norm(x, None, None, w, training=True),
+        [_halves(4, 6, scale=300.0), _halves(6)],
+    ),
+    "group_norm": (lambda L, x: L.group_norm(x, 2), [_halves(2, 4, 4, scale=300.0)]),
+    "instance_norm": (lambda L, x: L.instance_norm(x), [_halves(2, 4, 4, scale=300.0)]),
+    "avg_pool2d": (lambda L, x: L.avg_pool2d(x, 2), [_halves(1, 1, 4, 4, add=3e4)]),
+    "adaptive_avg_pool1d": (lambda L, x: L.adaptive_avg_pool1d(x, 1), [_halves(1, 1, 4, add=3e4)]),
+    "softmax": (lambda L, x: L.softmax(x, -1), [_halves(2, MANY)]),
+    "softmax in double": (lambda L, x: L.softmax(x, -1, dtype=L.double), [_halves(2, 3)]),
+    "gelu": (lambda L, x: L.gelu(x, approximate="tanh"), [_halves(50, scale=60.0)]),
+    "mse_loss": (lambda L, x, y: L.mse_loss(x, y), [2 * ONES_OF_MANY, ONES_OF_MANY]),
+    "l1_loss": (lambda L, x, y: L.l1_loss(x, y), [2 * ONES_OF_MANY, ONES_OF_MANY]),
+    "smooth_l1_loss": (lambda L, x, y: L.smooth_l1_loss(x, y), [2 * ONES_OF_MANY, ONES_OF_MANY]),
+    "with logits": (lambda L, x, y: L.binary_cross_entropy_with_logits(x, y), [0 * ONES_OF_MANY, ONES_OF_MANY]),
+}
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="the independent truth here is PyTorch")
+@pytest.mark.parametrize("case", HALVES)
+def test_half_precision_computes_in_single(case):
+    import types
+
+    import torch
+
+    call, arrays = HALVES[case]
+    seen = []
+    for lib, double, tensor in ((F, np.float64, ad.tensor), (torch.nn.functional, torch.float64, torch.tensor)):
+        leaves = [tensor(a, requires_grad=True) for a in arrays]
+        out = call(types.SimpleNamespace(**vars(lib), double=double), *leaves)
+        weights = np.linspace(0.5, 1.5, int(np.prod(tuple(out.shape)))).reshape(tuple(out.shape)).astype(np.float16)
+        out.backward(tensor(weights))
+        seen.append([np.asarray(out.detach()), *(np.asarray(leaf.grad) for leaf in leaves)])
+    for ours, theirs in zip(*seen, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=2e-2, atol=2e-2 * float(np.abs(theirs).max()))
+
+
+def test_weights_of_many_halves_add_up():
+    # The mean of ones, whatever their weights; their sum, 70,000, is beyond half precision.
+    assert F.mse_loss(2 * ONES_OF_MANY, ONES_OF_MANY, weight=ONES_OF_MANY).item() == 1
+    rows, classes = np.full((MANY, 2), -1, np.float16), np.zeros(MANY, int)
+    assert F.nll_loss(rows, classes, weight=np.ones(2, np.float16)).item() == 1
