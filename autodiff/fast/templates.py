@@ -177,13 +177,19 @@ _KEEPING_NUMBER = """
         h{i} = _keep_zeros(g, h{i}, {again})
 """
 _KEEPING = """
-    if h{i}.size == 1:
+    {unless} h{i}.size == 1:
         held = h{i}.item()
     else:
         held = _sum(h{i}.tolist()) if h{i}.size < {few} and h{i}.ndim == 1 else _vdot(h{i}, h{i})
     if held != held:
         h{i} = _keep_zeros(g, h{i}, {again})
 """
+# One look at two large gradients tells that there is a NaN in neither, which is nearly always so.
+_TOGETHER = """
+    held = _vdot(h0, h1) if h0.__class__ is h1.__class__ is _ndarray and h0.size == h1.size >= {few} else None
+    clean = held is not None and held == held
+"""
+_UNLESS = "if clean:\n        held = 0\n    elif"
 _KEEPING_ELSE = """
     h{i} = _keep_zeros(g, h{i}, {again})
 """
@@ -369,32 +375,34 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         text = text.strip("\n")
         return _indented(text, 1) if len(op.inputs) == 1 else f"    if p{i} is not None:\n{_indented(text, 2)}"
 
-    def found(i: int) -> str:
-        """The gradient of one input, of its shape and dtype."""
+    def ruled(i: int) -> str:
+        """The gradient of one input, as its rule has it."""
+        return "" if op.fused or hands_on(op.rules[i]) else wanted(i, _BY_RULE.format(i=i, attrs=star, saved=saved))
+
+    def fitted(i: int) -> str:
+        """Then in its shape and dtype."""
         if not op.fused and hands_on(op.rules[i]):
             return wanted(i, _HANDING_ON.format(i=i))
-        keeps = op.pointwise and (op.fused or USED in uses(op)[i])
-        keeping = (_KEEPING, _KEEPING_NUMBER, _KEEPING_ELSE) if keeps else ("", "", "")
-        few = THRESHOLDS["FEW"].value
-        names = ("keeping", "keeping_number", "keeping_else")
         again = f"lambda g: _op.backward(g, saved[1], saved[2])[{i}]" if op.fused else f"_rule{i}, saved, node.attrs"
-        texts = {
-            name: text.strip("\n").format(i=i, few=few, again=again) for name, text in zip(names, keeping, strict=True)
-        }
-        by_rule = "" if op.fused else _BY_RULE.format(i=i, attrs=star, saved=saved)
-        return wanted(i, by_rule + _FITTING.strip("\n").format(i=i, **texts))
+        texts = {"keeping": _KEEPING, "keeping_number": _KEEPING_NUMBER, "keeping_else": _KEEPING_ELSE}
+        facts = {"i": i, "few": few, "again": again, "unless": _UNLESS if together else "if"}
+        kept = {name: text.strip("\n").format(**facts) if i in keeping else "" for name, text in texts.items()}
+        return wanted(i, _FITTING.strip("\n").format(i=i, **kept))
 
+    few = THRESHOLDS["FEW"].value
     asked = [i for i in places if i not in refusing]
     saved = "out, " + each("a{i}")
     star = ", **node.attrs" if attrs != "{}" else ""
+    keeping = [i for i in asked if op.pointwise and (op.fused or (USED in uses(op)[i] and not hands_on(op.rules[i])))]
+    together = not op.fused and keeping == [0, 1] == asked
     if op.fused:
-        gradients = _BY_HAND.format(results=each("h{i}"))
+        gradients = [_BY_HAND.format(results=each("h{i}"))]
     else:
         scope |= {f"_rule{i}": rule for i, rule in enumerate(op.rules)}
-        unset = f"    {' = '.join(f'h{i}' for i in asked[:-1])} = None\n" if len(asked) > 1 else ""
-        unpacking = "" if all(hands_on(op.rules[i]) for i in asked) else f"    {saved} = saved\n"
-        gradients = unset + unpacking
-    gradients += "\n".join(found(i) for i in asked)
+        unset = f"    {' = '.join(f'h{i}' for i in asked)} = None" if len(asked) > 1 else ""
+        unpacking = "" if all(hands_on(op.rules[i]) for i in asked) else f"    {saved} = saved"
+        gradients = [unset, unpacking]
+    gradients += [*map(ruled, asked), _TOGETHER.format(few=few) if together else "", *map(fitted, asked)]
     sending = "\n".join(
         wanted(i, _SENDING.format(i=i, shared=shared(i), in_place=THRESHOLDS["IN_PLACE"].value)) for i in asked
     )
@@ -408,7 +416,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     return source + PULL.format(
         name=name_of,
         parents=each("p{i}"),
-        gradients=gradients.strip("\n"),
+        gradients="\n".join(gradients),
         sending=sending,
         unusual="".join(f" or {question}" for question in unusual),
     )
