@@ -119,11 +119,19 @@ class _BatchRenorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.01, affine: bool = True,
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.01,
+        affine: bool = True,
         dtype: DTypeLike = np.float32,
-        limits: Callable[[int], tuple[float, float]] | tuple[float, float] = LinearRenormSchedule(), *,
-        eps_mode: str = "inside", statistic: str = "std", ddof: int = 0, bias: bool = True,
-    ) -> None:  # fmt: skip
+        limits: Callable[[int], tuple[float, float]] | tuple[float, float] = LinearRenormSchedule(),
+        *,
+        eps_mode: str = "inside",
+        statistic: str = "std",
+        ddof: int = 0,
+        bias: bool = True,
+    ) -> None:
         spread = "running_std" if statistic == "std" else "running_var"
         super().__init__(num_features, eps, momentum, affine, True, dtype, bias, spread=spread)
         if not callable(limits) and len(limits) != 2:

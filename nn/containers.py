@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
 __all__ = [
-    "Flatten", "Identity", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Residual", "Sequential",
+    "Flatten",
+    "Identity",
+    "ModuleDict",
+    "ModuleList",
+    "ParameterDict",
+    "ParameterList",
+    "Residual",
+    "Sequential",
     "Unflatten",
-]  # fmt: skip
+]
 
 V = TypeVar("V")  # what is held
 G = TypeVar("G")  # what is given, and held as a V

@@ -70,10 +70,19 @@ class _Conv(Module):
             of_kind(cls, getattr(cls, "_axes", None))
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
-        dtype: DTypeLike = np.float32, generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        dtype: DTypeLike = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
         super().__init__()
         name, axes = type(self).__name__, self._axes
         if groups < 1 or in_channels < 0 or out_channels < 1 or in_channels % groups or out_channels % groups:
@@ -193,10 +202,20 @@ class _Transpose(_Conv):
     _transposed = True
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
-        dtype: DTypeLike = np.float32, generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        dtype: DTypeLike = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
         extra = per_axis(type(self).__name__, "output_padding", output_padding, self._axes, 0)
         options = (stride, padding, dilation, groups, bias, padding_mode, dtype, generator)
         super().__init__(in_channels, out_channels, kernel_size, *options)

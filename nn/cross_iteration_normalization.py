@@ -90,11 +90,25 @@ class _CrossIterationBatchNorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, buffer_num: int = 7, rho: float = 1.0, burnin: int = 0,
-        two_stage: bool = True, dtype: DTypeLike = np.float32, *, eps_mode: str = "inside", invalid: str = "max",
-        ddof: int = 0, running_ddof: int = 1, layer: Module | None = None, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        buffer_num: int = 7,
+        rho: float = 1.0,
+        burnin: int = 0,
+        two_stage: bool = True,
+        dtype: DTypeLike = np.float32,
+        *,
+        eps_mode: str = "inside",
+        invalid: str = "max",
+        ddof: int = 0,
+        running_ddof: int = 1,
+        layer: Module | None = None,
+        bias: bool = True,
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
         if invalid not in _INVALID:
             raise ArgumentError(f"{type(self).__name__}: invalid must be one of {_INVALID}, got {invalid!r}")

@@ -60,11 +60,18 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
-        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
-        sparse: bool = False, _weight: ArrayLike | None = None, dtype: DTypeLike = np.float32,
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: ArrayLike | None = None,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if num_embeddings < 0 or embedding_dim < 0:
             raise ArgumentError(f"Embedding: sizes must not be negative, got {num_embeddings} and {embedding_dim}")
@@ -164,11 +171,20 @@ class EmbeddingBag(Embedding):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,
-        scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
-        _weight: ArrayLike | None = None, include_last_offset: bool = False, padding_idx: int | None = None,
-        dtype: DTypeLike = np.float32, generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: ArrayLike | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        dtype: DTypeLike = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
         if mode not in ("mean", "sum", "max"):
             raise ArgumentError(f"EmbeddingBag: mode must be 'mean', 'sum' or 'max', got {mode!r}")
         super().__init__(

@@ -61,10 +61,17 @@ class FullyConnectedNet(Module):
     """
 
     def __init__(
-        self, hidden_dims: Sequence[int], input_dim: int = 3072, num_classes: int = 10,
-        dropout_keep_ratio: float = 1, normalization: str | None = None, reg: float = 0.0,
-        weight_scale: float = 1e-2, dtype: DTypeLike = np.float32, seed: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        hidden_dims: Sequence[int],
+        input_dim: int = 3072,
+        num_classes: int = 10,
+        dropout_keep_ratio: float = 1,
+        normalization: str | None = None,
+        reg: float = 0.0,
+        weight_scale: float = 1e-2,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
+    ) -> None:
         super().__init__()
         if normalization not in _NORMALIZATIONS:
             raise ArgumentError(

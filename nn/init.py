@@ -15,10 +15,24 @@ from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
 
 __all__ = [
-    "calculate_gain", "constant_", "default_generator", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
-    "manual_seed", "normal_", "ones_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_",
-    "xavier_uniform_", "zeros_",
-]  # fmt: skip
+    "calculate_gain",
+    "constant_",
+    "default_generator",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "manual_seed",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 _default = np.random.default_rng()
 

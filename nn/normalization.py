@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
 __all__ = [
-    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
-    "LayerNorm", "RMSNorm",
-]  # fmt: skip
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "RMSNorm",
+]
 
 
 class ChannelNorm(Module):
@@ -50,9 +57,17 @@ class ChannelNorm(Module):
     _ndims: ClassVar[tuple[int, ...]]  # how many axes an input may have
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
-        dtype: DTypeLike, bias: bool = True, spread: str = "running_var", start: float = 1.0,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        dtype: DTypeLike,
+        bias: bool = True,
+        spread: str = "running_var",
+        start: float = 1.0,
+    ) -> None:
         super().__init__()
         if num_features < 1:
             raise ArgumentError(f"{type(self).__name__}: num_features must be positive, got {num_features}")
@@ -134,10 +149,17 @@ class _BatchNorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, dtype: DTypeLike = np.float32, convention: str = "torch", *,
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: DTypeLike = np.float32,
+        convention: str = "torch",
+        *,
         bias: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if convention not in ("torch", "cs231n"):
             raise ArgumentError(f"{type(self).__name__}: convention must be 'torch' or 'cs231n', got {convention!r}")
         start = 1.0 if convention == "torch" else 0.0

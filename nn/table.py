@@ -127,11 +127,20 @@ def _over(input: Any, result: Tensor) -> Any:
 
 
 def layer(
-    name: str, function: Callable[..., Any], inputs: str = "input", options: str | None = None, *,
-    call: Callable[..., Any] | None = None, fixed: Mapping[str, Any] | None = None, shown: str | None = None,
-    keyword_only: bool = False, doc: str | None = None, module: str = "nn.layers", in_place: bool = False,
+    name: str,
+    function: Callable[..., Any],
+    inputs: str = "input",
+    options: str | None = None,
+    *,
+    call: Callable[..., Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    shown: str | None = None,
+    keyword_only: bool = False,
+    doc: str | None = None,
+    module: str = "nn.layers",
+    in_place: bool = False,
     **more: Any,
-) -> type[FunctionLayer]:  # fmt: skip
+) -> type[FunctionLayer]:
     """The layer that calls a function.
 
     Parameters

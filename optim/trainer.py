@@ -144,15 +144,27 @@ class Trainer(Generic[Net]):
 
     @checked
     def __init__(
-        self, model: Net, loss: Callable[..., Tensor] | _Layer | None, optimizer: Optimizer | DataParallel,
-        schedule: Schedule | None = None, *, schedule_per: str = "epoch",
-        generator: np.random.Generator | int | None = None, clip_norm: float | None = None,
-        clip_value: float | None = None, accumulate: int = 1, patience: int | None = None,
-        callbacks: Sequence[Callable[[Trainer], object]] = (), progress: bool = True,
-        checkpoint: str | Path | None = None, checkpoint_every: int | None = None, compile: bool = False,
-        objective: Callable[..., Tensor] | None = None, training_step: Callable[..., object] | None = None,
+        self,
+        model: Net,
+        loss: Callable[..., Tensor] | _Layer | None,
+        optimizer: Optimizer | DataParallel,
+        schedule: Schedule | None = None,
+        *,
+        schedule_per: str = "epoch",
+        generator: np.random.Generator | int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        patience: int | None = None,
+        callbacks: Sequence[Callable[[Trainer], object]] = (),
+        progress: bool = True,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int | None = None,
+        compile: bool = False,
+        objective: Callable[..., Tensor] | None = None,
+        training_step: Callable[..., object] | None = None,
         ema: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if sum(given is not None for given in (loss, objective, training_step)) != 1:
             raise ArgumentError("Trainer: give one of loss, objective and training_step (None for the loss)")
         _check_parts(model, loss, optimizer, schedule, objective, training_step)

@@ -19,9 +19,17 @@ __all__ = ["batch_renorm"]
 
 
 def batch_renorm_composed(
-    x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None, *, rmax: float = 3.0,
-    dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside",
-) -> Any:  # fmt: skip
+    x: Any,
+    running_mean: Any,
+    running_std: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    rmax: float = 3.0,
+    dmax: float = 5.0,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+) -> Any:
     """Normalise every channel by the batch, then correct towards the running statistics: ``w ((x - mu) / sigma r + d) +
     b``.
 

@@ -19,9 +19,17 @@ __all__ = ["cross_iteration_batch_norm"]
 
 
 def cross_iteration_batch_norm_composed(
-    x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5,
-    eps_mode: str = "inside", ddof: int = 0,
-) -> Any:  # fmt: skip
+    x: Any,
+    past_mean: Any,
+    past_var: Any,
+    kept: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+    ddof: int = 0,
+) -> Any:
     """Normalise every channel by statistics averaged over this batch and T past ones.
 
     Per channel, with the sums over this batch and the past ones that are kept, k in number: ``mu_bar = sum(mu_i) / k``

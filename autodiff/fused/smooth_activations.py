@@ -17,9 +17,18 @@ from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.ops.stable import logistic_density_of, settled, sigmoid, sigmoid_forward, sigmoid_of
 
 __all__ = [
-    "elu", "gelu", "gelu_tanh", "leaky_relu", "log_sigmoid", "sigmoid", "sigmoid_of", "silu", "soft_sign",
-    "softplus", "tanh_shrink",
-]  # fmt: skip
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "sigmoid",
+    "sigmoid_of",
+    "silu",
+    "soft_sign",
+    "softplus",
+    "tanh_shrink",
+]
 
 
 def _floating(name: str, x: Any) -> Any:

@@ -17,10 +17,27 @@ from autodiff.testing.report import Report
 from autodiff.testing.verify import Verification, verify, verify_all
 
 __all__ = [
-    "GradientMismatch", "HypothesisDraw", "NastyDraw", "RandomDraw", "Report", "Verification", "bounded",
-    "check_autograd", "check_engine", "check_gradients", "check_jax", "check_pair", "check_torch", "laws",
-    "laws_of", "mutants_of", "mutation", "strategies", "verify", "verify_all",
-]  # fmt: skip
+    "GradientMismatch",
+    "HypothesisDraw",
+    "NastyDraw",
+    "RandomDraw",
+    "Report",
+    "Verification",
+    "bounded",
+    "check_autograd",
+    "check_engine",
+    "check_gradients",
+    "check_jax",
+    "check_pair",
+    "check_torch",
+    "laws",
+    "laws_of",
+    "mutants_of",
+    "mutation",
+    "strategies",
+    "verify",
+    "verify_all",
+]
 
 
 def pytest_addoption(parser: Any, pluginmanager: Any) -> None:

@@ -32,8 +32,15 @@ if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
 __all__ = [
-    "CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "matrices", "pairs", "sample_inputs",
-]  # fmt: skip
+    "CourseCase",
+    "cases",
+    "check_layer",
+    "check_network",
+    "gradient_tests",
+    "matrices",
+    "pairs",
+    "sample_inputs",
+]
 
 
 #: What a function of a course takes: arrays, numbers, and dicts of settings.

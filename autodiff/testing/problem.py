@@ -131,10 +131,20 @@ class Problem:
 
 
 def checked(
-    checker: str, f: Callable[..., Any], given: Sequence[Any], kwargs: dict[str, Any],
-    problem: Callable[[np.random.Generator], Problem], *, seed: int, raises: bool, name: str | None = None,
-    forward: bool = False, reverse: bool = True, most: int = 2, **options: Any,
-) -> Report:  # fmt: skip
+    checker: str,
+    f: Callable[..., Any],
+    given: Sequence[Any],
+    kwargs: dict[str, Any],
+    problem: Callable[[np.random.Generator], Problem],
+    *,
+    seed: int,
+    raises: bool,
+    name: str | None = None,
+    forward: bool = False,
+    reverse: bool = True,
+    most: int = 2,
+    **options: Any,
+) -> Report:
     """What every ``check_...`` does: a report that can be run again, a problem, and its comparison.
 
     ``f``, ``given`` and ``kwargs`` are what the public function was called with; ``problem`` makes the problem from the

@@ -79,10 +79,18 @@ def _directions(array: Any, g: Any, rng: np.random.Generator) -> list[tuple[tupl
 
 
 def compare(
-    report: Report, problem: Problem, order: int, terms: Terms, gradient_at: Callable[[Arrays], Sequence[Any]],
-    rng: np.random.Generator, *, below: Terms | None = None, first: Any = None, hasty: bool = False,
+    report: Report,
+    problem: Problem,
+    order: int,
+    terms: Terms,
+    gradient_at: Callable[[Arrays], Sequence[Any]],
+    rng: np.random.Generator,
+    *,
+    below: Terms | None = None,
+    first: Any = None,
+    hasty: bool = False,
     exact: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Enter into ``report`` the comparison of every argument's gradient, or of that of its gradient, with differences
     of the sum of ``terms``, which take the arrays of all arguments in any precision and gave ``first`` at the point
     before.

@@ -21,9 +21,18 @@ from autodiff.facts import Draw, sample_call
 from autodiff.testing.draw import NASTY, HypothesisDraw, NastyDraw
 
 __all__ = [
-    "arrays", "axes", "broadcastable_shapes", "calls", "convolutions", "einsums", "expressions", "ill_conditioned",
-    "indices", "shapes", "tensors",
-]  # fmt: skip
+    "arrays",
+    "axes",
+    "broadcastable_shapes",
+    "calls",
+    "convolutions",
+    "einsums",
+    "expressions",
+    "ill_conditioned",
+    "indices",
+    "shapes",
+    "tensors",
+]
 
 #: Small whole numbers first.
 _whole = partial(HypothesisDraw, whole=True)

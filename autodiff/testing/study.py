@@ -68,9 +68,17 @@ class Studied:
     """
 
     def __init__(
-        self, terms: Terms, base: list[Any], precision: Any, report: Report | None = None, *, blocks: Any = None,
-        known: Any = None, unsteady: float = 0.0, tries_complex: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        terms: Terms,
+        base: list[Any],
+        precision: Any,
+        report: Report | None = None,
+        *,
+        blocks: Any = None,
+        known: Any = None,
+        unsteady: float = 0.0,
+        tries_complex: bool = False,
+    ) -> None:
         self.terms, self.base, self.precision, self.report = terms, base, precision, report
         self.eps = EPS if precision == DOUBLE else float(np.finfo(precision).eps)
         self.blocks, self.known, self.unsteady, self.tries_complex = blocks, known, unsteady, tries_complex

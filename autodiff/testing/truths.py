@@ -20,9 +20,22 @@ from autodiff.extras import require
 from autodiff.facts import edges
 
 __all__ = [
-    "BLOCKS", "RATES", "STATED", "TRUTHS", "TRUTHS_OF_TWO", "attributes_of", "certificate", "derivative", "pairs",
-    "partial_derivative", "points", "statable", "symbols_of", "value_of", "wide_pairs",
-]  # fmt: skip
+    "BLOCKS",
+    "RATES",
+    "STATED",
+    "TRUTHS",
+    "TRUTHS_OF_TWO",
+    "attributes_of",
+    "certificate",
+    "derivative",
+    "pairs",
+    "partial_derivative",
+    "points",
+    "statable",
+    "symbols_of",
+    "value_of",
+    "wide_pairs",
+]
 
 #: Operation: (its definition in x for SymPy, which numbers it takes).
 TRUTHS: dict[str, tuple[str, str]] = {

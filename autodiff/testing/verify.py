@@ -21,9 +21,18 @@ from autodiff.testing.problem import EXACT, TANGENT
 from autodiff.testing.report import Report
 
 __all__ = [
-    "Call", "Verification", "cast", "find", "fused_against_composed", "gradient_places", "held", "placed",
-    "ulp_histogram", "verify", "verify_all",
-]  # fmt: skip
+    "Call",
+    "Verification",
+    "cast",
+    "find",
+    "fused_against_composed",
+    "gradient_places",
+    "held",
+    "placed",
+    "ulp_histogram",
+    "verify",
+    "verify_all",
+]
 
 #: Fused and composed may differ by this many units in the last place of the largest number in the array compared: both
 #: are sums of at most a few hundred rounded terms, taken in a different order.

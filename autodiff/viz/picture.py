@@ -145,12 +145,24 @@ class Graph:
 
 
 def draw(
-    output: Tensor | Sequence[Tensor] | Callable[..., object], *args: object, expand: bool = False,
-    compare: bool = False, direction: str = "forward", values: bool = False, statistics: bool = False,
-    gradients: bool = False, profile: bool = False, names: Mapping[str, object] | None = None,
-    fold: bool | int = True, depth: int | None = None, level: str = "operations", rankdir: str = "TB",
-    theme: str = "auto", title: str = "", history: Sequence[Mapping[str, object]] | None = None,
-) -> Graph:  # fmt: skip
+    output: Tensor | Sequence[Tensor] | Callable[..., object],
+    *args: object,
+    expand: bool = False,
+    compare: bool = False,
+    direction: str = "forward",
+    values: bool = False,
+    statistics: bool = False,
+    gradients: bool = False,
+    profile: bool = False,
+    names: Mapping[str, object] | None = None,
+    fold: bool | int = True,
+    depth: int | None = None,
+    level: str = "operations",
+    rankdir: str = "TB",
+    theme: str = "auto",
+    title: str = "",
+    history: Sequence[Mapping[str, object]] | None = None,
+) -> Graph:
     """Draw the computation that ended in a tensor, or in several, or that a function or module does.
 
     Parameters

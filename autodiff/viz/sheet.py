@@ -13,9 +13,18 @@ from .style import ALERT, FAMILIES, LINE_GAP, Box, Family, clean, pill, text_wid
 from .view import EdgeView, GraphView, NodeView
 
 __all__ = [
-    "DARK", "LIGHT", "Sheet", "arrow_head", "corner_radius", "curve_points", "family", "heading_places",
-    "legend_keys", "lines_of", "sheet_of",
-]  # fmt: skip
+    "DARK",
+    "LIGHT",
+    "Sheet",
+    "arrow_head",
+    "corner_radius",
+    "curve_points",
+    "family",
+    "heading_places",
+    "legend_keys",
+    "lines_of",
+    "sheet_of",
+]
 
 _PAD = 16.0
 _PARTS = ("page", "ink", "soft", "edge", "frame", "tint")

@@ -15,9 +15,21 @@ from dataclasses import dataclass
 from .view import HeatMap, NodeView
 
 __all__ = [
-    "ALERT", "FAMILIES", "LINE_GAP", "ROW_SIZE", "TITLE_SIZE", "WIDEST", "Box", "Family", "box_of", "clean",
-    "ellipsis", "pill", "shape_text", "text_width",
-]  # fmt: skip
+    "ALERT",
+    "FAMILIES",
+    "LINE_GAP",
+    "ROW_SIZE",
+    "TITLE_SIZE",
+    "WIDEST",
+    "Box",
+    "Family",
+    "box_of",
+    "clean",
+    "ellipsis",
+    "pill",
+    "shape_text",
+    "text_width",
+]
 
 
 @dataclass(frozen=True, slots=True)

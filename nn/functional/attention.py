@@ -15,9 +15,16 @@ __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
 
 
 def scaled_dot_product_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False, generator: np.random.Generator | None = None,
-) -> Tensor:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
     """``softmax(scale query key^T + attn_mask) value``, the softmax along the keys.
 
     Parameters

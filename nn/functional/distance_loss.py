@@ -12,9 +12,15 @@ from autodiff.ops.common import real_numbers
 from nn.functional.common import alike, as_tensor, equal_shapes, reduced, weighted
 
 __all__ = [
-    "cosine_similarity", "huber_loss", "l1_loss", "mse_loss", "normalize", "pairwise_distance", "pdist",
+    "cosine_similarity",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+    "normalize",
+    "pairwise_distance",
+    "pdist",
     "smooth_l1_loss",
-]  # fmt: skip
+]
 
 
 def _difference(name: str, input: Any, target: Any) -> Tensor:

@@ -15,9 +15,14 @@ from nn.functional.activation import logsigmoid
 from nn.functional.common import alike, as_input, as_tensor, reduced, untracked
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "gaussian_nll_loss", "kl_div",
-    "nll_loss", "poisson_nll_loss",
-]  # fmt: skip
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "gaussian_nll_loss",
+    "kl_div",
+    "nll_loss",
+    "poisson_nll_loss",
+]
 
 _cross_entropy = fused.cross_entropy.function
 

@@ -72,9 +72,17 @@ def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:
 
 
 def batch_norm(
-    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
-    momentum: float = 0.1, eps: float = 1e-5, *, ddof: int = 1,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    ddof: int = 1,
+) -> Tensor:
     """Normalise every channel, by the batch's statistics in training and by the running ones otherwise.
 
     Parameters
@@ -133,10 +141,21 @@ _STATISTICS = ("std", "var", "std_squared")
 
 @in_single
 def batch_renorm(
-    input: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None, training: bool = False,
-    momentum: float = 0.01, eps: float = 1e-5, rmax: float = 3.0, dmax: float = 5.0, *, eps_mode: str = "inside",
-    statistic: str = "std", ddof: int = 0,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    running_mean: Any,
+    running_std: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.01,
+    eps: float = 1e-5,
+    rmax: float = 3.0,
+    dmax: float = 5.0,
+    *,
+    eps_mode: str = "inside",
+    statistic: str = "std",
+    ddof: int = 0,
+) -> Tensor:
     """Batch normalisation that training corrects towards the running statistics, by which evaluation normalises (Ioffe
     2017, arXiv 1702.03275).
 

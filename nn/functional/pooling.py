@@ -17,11 +17,27 @@ from nn.functional.common import as_real, batched, for_axes, via_single
 from nn.init import default_generator
 
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "fractional_max_pool2d",
-    "fractional_max_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
-    "max_unpool1d", "max_unpool2d", "max_unpool3d",
-]  # fmt: skip
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+]
 
 
 def _max(name: str, axes: int, adaptive: bool, input: Any, return_indices: bool, options: dict[str, Any]) -> Any:
@@ -286,9 +302,16 @@ def _starts(samples: Any, length: int, window: int, count: int) -> Any:
 
 
 def _fractional(
-    name: str, axes: int, input: Any, kernel_size: Any, output_size: Any, output_ratio: Any, return_indices: bool,
-    random_samples: Any, generator: np.random.Generator | None,
-) -> Any:  # fmt: skip
+    name: str,
+    axes: int,
+    input: Any,
+    kernel_size: Any,
+    output_size: Any,
+    output_ratio: Any,
+    return_indices: bool,
+    random_samples: Any,
+    generator: np.random.Generator | None,
+) -> Any:
     x, single = batched(name, input, axes)
     x = as_real(name, x)
     lengths: tuple[int, ...] = x.shape[2:]

@@ -39,9 +39,19 @@ else:
     Batch = TypeVar("Batch", covariant=True)
 
 __all__ = [
-    "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler",
-    "SequentialSampler", "Subset", "TensorDataset", "WeightedRandomSampler", "default_collate", "random_split",
-]  # fmt: skip
+    "BatchSampler",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "IterableDataset",
+    "RandomSampler",
+    "SequentialSampler",
+    "Subset",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "default_collate",
+    "random_split",
+]
 
 S = TypeVar("S")
 B = TypeVar("B")
@@ -500,11 +510,19 @@ class DataLoader(Generic[Batch]):
     ) -> None: ...
     # fmt: on
     def __init__(
-        self, dataset: Examples[object], batch_size: int | None = 1, shuffle: bool | None = None,
-        sampler: Iterable[int] | None = None, batch_sampler: Iterable[Sequence[int]] | None = None,
-        num_workers: int = 0, collate_fn: Callable[..., object] | None = None, pin_memory: bool = False,
-        drop_last: bool = False, *, generator: np.random.Generator | int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        dataset: Examples[object],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[..., object] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        *,
+        generator: np.random.Generator | int | None = None,
+    ) -> None:
         if num_workers:
             raise ArgumentError(f"DataLoader: num_workers={num_workers}; data are loaded in this process, pass 0")
         if sampler is not None and shuffle:
