@@ -76,13 +76,16 @@ def _compiled(source: str, file: str) -> Any:
     return compile(source, file, "exec")
 
 
-def defined(name: str, source: str, file: str, scope: dict[str, Any]) -> Any:
-    """The function of this name in a source that is run in ``scope``. Equal sources are compiled once, which takes half
-    of the time that it takes to prepare a step: so numbers that tell one layer from another stand in the scope.
+def defined(head: str, lines: list[str], title: str, scope: dict[str, Any]) -> Any:
+    """The function of this head and these lines, with its source for a docstring. Equal sources are compiled once,
+    which takes half of the time that it takes to prepare a step: so numbers that tell one layer from another stand in
+    the scope.
     """
-    exec(_compiled(source, file), scope)
-    function = scope[name]
+    source = f"def {head}:\n" + "".join(f"    {line}\n" for line in lines)
+    exec(_compiled(source, f"<autodiff.{title}>"), scope)
+    function = scope[head.partition("(")[0]]
     function.__code__ = function.__code__.replace()  # its own: the interpreter fits code to one scope
+    function.__doc__ = source
     return function
 
 
@@ -166,10 +169,8 @@ class Code:
             if isinstance(part, list)
         ]
         self.arguments = taken
-        self.source = f"def run({', '.join(taken)}):\n" + "".join(
-            f"    {line}\n" for line in [*lines, f"return {self.result}"]
-        )
-        self.run = defined("run", self.source, f"<autodiff.compile: {self.name}>", self.scope)
+        head = f"run({', '.join(taken)})"
+        self.run = defined(head, [*lines, f"return {self.result}"], f"compile: {self.name}", self.scope)
 
     def _dying(self) -> dict[int, list[int]]:
         """After which call the code uses a large array for the last time."""
@@ -349,4 +350,4 @@ class Code:
         return f"{self._callable(target)}({', '.join(args + kwargs)})"
 
     def __str__(self) -> str:
-        return self.source + "".join(f"\n{chain.text(f'chain{i}')}" for i, chain in enumerate(self.chains))
+        return str(self.run.__doc__) + "".join(f"\n{chain.text(f'chain{i}')}" for i, chain in enumerate(self.chains))

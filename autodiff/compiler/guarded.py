@@ -261,7 +261,6 @@ class Traced:
         rebuilt = self.rebuild
         single = len(texts) == 1 and rebuilt([END]) is END
         lines.append(f"return {texts[0] if single else f'rebuilt([{chr(44).join(texts)}])'}")
-        source = "def guarded(args, kwargs):\n" + "".join(f"    {line}\n" for line in lines)
         scope |= {
             **code.scope,
             **{f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)},
@@ -272,6 +271,4 @@ class Traced:
             "parts": self._watch,
             "rebuilt": rebuilt,
         }
-        guarded = defined("guarded", source, f"<autodiff.jit: {code.name}>", scope)
-        guarded.__doc__ = source
-        return guarded
+        return defined("guarded(args, kwargs)", lines, f"jit: {code.name}", scope)

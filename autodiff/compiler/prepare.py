@@ -29,7 +29,7 @@ from autodiff.reads import ShapeOnly
 from autodiff.tensor import Tensor
 from autodiff.watch import noted
 
-__all__ = ["UNLIKE", "Arguments", "Prepared", "Workshop", "frozen_code", "prepared", "written"]
+__all__ = ["UNLIKE", "Arguments", "Prepared", "Workshop", "frozen_code", "prepared"]
 
 _AS_IT_IS = (str, bytes, np.dtype, type)
 #: What is built otherwise has no such part.
@@ -173,13 +173,6 @@ class Arguments:
         if self.tests:
             lines.append(f"if not ({' and '.join(self.tests)}): {answer}")
         return lines
-
-
-def written(name: str, source: str, scope: dict[str, Any]) -> Any:
-    """The function ``follow`` of a source."""
-    follow = defined("follow", source, f"<autodiff.compile: {name}>", scope)
-    follow.__doc__ = source
-    return follow
 
 
 # --- an operation -----------------------------------------------------------------------------------------------------
@@ -334,7 +327,6 @@ def _prepared(
         )
         lines.append("run.register(entry, result)")
     lines.append("return result")
-    source = "def follow(run, inputs, attrs):\n" + "".join(f"    {line}\n" for line in lines)
     scope = {
         **code.scope,
         **taken.scope,
@@ -348,7 +340,7 @@ def _prepared(
         "time": time,
         "inner": None if grad else State(grad=False),
     }
-    return Prepared(code, written(op.name, source, scope), grad)
+    return Prepared(code, defined("follow(run, inputs, attrs)", lines, f"compile: {op.name}", scope), grad)
 
 
 def _layouts(value: Any) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.check import same
-from autodiff.compiler.emit import MISS, Code, by_name
-from autodiff.compiler.prepare import UNLIKE, Arguments, Workshop, written
+from autodiff.compiler.emit import MISS, Code, by_name, defined
+from autodiff.compiler.prepare import UNLIKE, Arguments, Workshop
 from autodiff.compiler.private import beginning, in_one_call, is_pure, private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
 from autodiff.compiler.standin import Recorded
@@ -273,7 +273,6 @@ def _prepared_pass(
                 f"    {resting}",
             ]
     lines.append(f"return {code.result}")
-    source = "def follow(run, seed):\n" + "".join(f"    {line}\n" for line in lines)
     scope = {
         **code.scope,
         **taken.scope,
@@ -283,7 +282,7 @@ def _prepared_pass(
         "MISS": MISS,
         "time": time,
     }
-    return Pass(code, written("backward", source, scope), places)
+    return Pass(code, defined("follow(run, seed)", lines, "compile: backward", scope), places)
 
 
 def _at_leaves(root: Any, seed: Any, free: bool) -> tuple[list[Any], list[Any]]:
