@@ -1,7 +1,8 @@
 """numpy.linalg's functions and scipy.linalg's, differentiable, under the same names and with the same arguments.
 
-Where both have a name (``cholesky``, ``qr``, ``svd``, ``eigh``, ...) it is NumPy's, but for ``solve``, which takes
-SciPy's arguments as well. SciPy's ``overwrite_*`` and ``check_finite`` are taken and of no account.
+Where both have a name (``cholesky``, ``qr``, ``svd``, ...) it is NumPy's, but for ``solve``, ``eigh`` and
+``eigvalsh``, which take SciPy's arguments as well. SciPy's ``overwrite_*`` and ``check_finite`` are taken and of no
+account.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from autodiff.extras import require
 from autodiff.ops import linalg
 from autodiff.ops.common import bare
 from autodiff.ops.linalg import _t, matrix_function
+from autodiff.ops.riccati import (
+    solve_continuous_are,
+    solve_continuous_lyapunov,
+    solve_discrete_are,
+    solve_discrete_lyapunov,
+)
 from autodiff.ops.scipy_functions import (
     _in_lapack_dtype,
     expm,
@@ -43,6 +50,10 @@ __all__ = [
     "lu_solve",
     "matrix_function",
     "solve_banded",
+    "solve_continuous_are",
+    "solve_continuous_lyapunov",
+    "solve_discrete_are",
+    "solve_discrete_lyapunov",
     "solve_sylvester",
     "solve_toeplitz",
     "solve_triangular",
@@ -126,6 +137,90 @@ def solve(
             raise np.linalg.LinAlgError("singular matrix")
         return right / (matrix[..., 0] if right.ndim == 1 else matrix)
     return linalg.solve.function(_t(matrix) if transposed else matrix, right)
+
+
+def eigh(
+    a: Any,
+    b: Any = None,
+    *,
+    lower: bool = True,
+    eigvals_only: bool = False,
+    overwrite_a: bool = False,
+    overwrite_b: bool = False,
+    type: int = 1,
+    check_finite: bool = True,
+    subset_by_index: Any = None,
+    UPLO: str | None = None,
+) -> Any:
+    """Eigenvalues and vectors, as ``numpy.linalg.eigh`` and, with ``b``, of the generalised problem as
+    ``scipy.linalg.eigh``: stiffness and mass, Fock and overlap matrices.
+
+    Parameters
+    ----------
+    a : (..., n, n)
+        Of it and of ``b`` one triangle is read.
+    b : (..., n, n) or str, optional
+        Positive definite; a string is NumPy's ``UPLO``.
+    lower : bool
+        Which triangle.
+    eigvals_only : bool
+        Give the values alone, whose functions have second derivatives where some are equal, too.
+    type : {1, 2, 3}
+        ``a v = w b v``, ``a b v = w v`` or ``b a v = w v``.
+    subset_by_index : (int, int), optional
+        The first and the last value that are wanted.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If ``b`` is not positive definite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> eigh(np.diag([2.0, 9.0]), np.diag([2.0, 3.0]), eigvals_only=True).data
+    array([1., 3.])
+    """
+    if isinstance(b, str):
+        b, UPLO = None, b
+    uplo = ("L" if lower else "U") if UPLO is None else UPLO
+    part = slice(None) if subset_by_index is None else slice(subset_by_index[0], subset_by_index[1] + 1)
+    if type not in (1, 2, 3):
+        raise ArgumentError(f"eigh: type is 1, 2 or 3, got {type!r}")
+    if b is None:
+        if eigvals_only:
+            return linalg.eigvalsh(a, uplo)[..., part]
+        found = linalg.eigh(a, uplo)
+        return found if subset_by_index is None else found.__class__(found[0][..., part], found[1][..., part])
+    # With b = L L' it is the ordinary problem of L^-1 a L^-' or of L' a L.
+    matrix, factor = linalg._read(a, uplo), linalg.cholesky(linalg._read(b, uplo))
+    if matrix.shape[-2:] != factor.shape[-2:]:
+        raise ShapeError(f"eigh: shapes {matrix.shape} and {factor.shape} do not fit")
+    turned = np.conj(_t(factor))
+    if type == 1:
+        inner = np.linalg.solve(factor, np.conj(_t(np.linalg.solve(factor, matrix))))
+    else:
+        inner = turned @ matrix @ factor
+    inner = (inner + np.conj(_t(inner))) / 2
+    if eigvals_only:
+        return linalg.eigvalsh(inner)[..., part]
+    found = linalg.eigh(inner)
+    vectors = factor @ found[1] if type == 3 else np.linalg.solve(turned, found[1])
+    return found.__class__(found[0][..., part], vectors[..., part])
+
+
+def eigvalsh(a: Any, b: Any = None, **more: Any) -> Any:
+    """The eigenvalues alone; arguments and errors are those of :func:`eigh`.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> stiffness = lambda k: autodiff.stack([autodiff.stack([2 * k, -k]), autodiff.stack([-k, k])])
+    >>> lowest = lambda k: eigvalsh(stiffness(k), np.diag([2.0, 1.0]))[0]
+    >>> round(float(autodiff.grad(lowest)(1.0)), 6)  # 1 - sqrt(1/2)
+    0.292893
+    """
+    return eigh(a, b, eigvals_only=True, **more)
 
 
 def _from_triangle(matrix: Any, lower: bool, hermitian: bool) -> Any:

@@ -14,10 +14,11 @@ from autodiff.tensor import Tensor
 
 __all__ = [
     "block_diag", "cho_factor", "cho_solve", "circulant", "expm", "hankel", "lu", "lu_factor", "lu_solve",
-    "matrix_function", "solve_banded", "solve_sylvester", "solve_toeplitz", "solve_triangular", "solveh_banded",
-    "sqrtm", "toeplitz", "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv",
-    "lstsq", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
-    "slogdet", "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
+    "matrix_function", "solve_banded", "solve_continuous_are", "solve_continuous_lyapunov", "solve_discrete_are",
+    "solve_discrete_lyapunov", "solve_sylvester", "solve_toeplitz", "solve_triangular", "solveh_banded", "sqrtm",
+    "toeplitz", "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq",
+    "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet",
+    "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
 ]
 
 def block_diag(*arrs: ArrayLike) -> Tensor:
@@ -54,14 +55,18 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
 def eig(a: ArrayLike) -> EigResult:
     """Differentiable ``numpy.linalg.eig``; eigenvalues and vectors may be complex (docs/complex.md)."""
 
-def eigh(a: ArrayLike, UPLO: str = "L") -> EigResult:
-    """Differentiable ``numpy.linalg.eigh``, of the triangle that ``UPLO`` names."""
+def eigh(
+    a: ArrayLike, b: ArrayLike | None = None, *, lower: bool = True, eigvals_only: bool = False,
+    overwrite_a: bool = False, overwrite_b: bool = False, type: int = 1, check_finite: bool = True,
+    subset_by_index: ArrayLike | None = None, UPLO: str | None = None,
+) -> EigResult:
+    """Eigenvalues and vectors, as ``numpy.linalg.eigh`` and, with ``b``, of the generalised problem as ``scipy.linalg.eigh``: stiffness and mass, Fock and overlap matrices."""
 
 def eigvals(a: ArrayLike) -> Tensor:
     """Differentiable ``numpy.linalg.eigvals``."""
 
-def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Tensor:
-    """Differentiable ``numpy.linalg.eigvalsh``, of the triangle that ``UPLO`` names (see :func:`eigh`)."""
+def eigvalsh(a: ArrayLike, b: ArrayLike | None = None, **more: object) -> Tensor:
+    """The eigenvalues alone; arguments and errors are those of :func:`eigh`."""
 
 def expm(A: ArrayLike) -> Tensor:
     """The matrix exponential, as ``scipy.linalg.expm``."""
@@ -135,6 +140,18 @@ def solve(
 
 def solve_banded(l_and_u: tuple[int, int], ab: ArrayLike, b: ArrayLike) -> Tensor:
     """Solve with a banded matrix in LAPACK's storage, ``ab[u + i - j, j] = a[i, j]``, as ``scipy.linalg.solve_banded``."""
+
+def solve_continuous_are(a: ArrayLike, b: ArrayLike, q: ArrayLike, r: ArrayLike) -> Tensor:
+    """The matrix X with ``a' X + X a - X b r^-1 b' X + q = 0``, as ``scipy.linalg.solve_continuous_are``."""
+
+def solve_continuous_lyapunov(a: ArrayLike, q: ArrayLike) -> Tensor:
+    """The matrix X with ``a X + X a' = q``, as ``scipy.linalg.solve_continuous_lyapunov``."""
+
+def solve_discrete_are(a: ArrayLike, b: ArrayLike, q: ArrayLike, r: ArrayLike) -> Tensor:
+    """The matrix X with ``a' X a - X - a' X b (r + b' X b)^-1 b' X a + q = 0``, as ``scipy.linalg.solve_discrete_are``."""
+
+def solve_discrete_lyapunov(a: ArrayLike, q: ArrayLike, method: str | None = None) -> Tensor:
+    """The matrix X with ``a X a' - X + q = 0``, as ``scipy.linalg.solve_discrete_lyapunov``."""
 
 def solve_sylvester(a: ArrayLike, b: ArrayLike, q: ArrayLike) -> Tensor:
     """The matrix X with ``a X + X b = q``, as ``scipy.linalg.solve_sylvester``."""

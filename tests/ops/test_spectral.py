@@ -365,3 +365,10 @@ def test_second_derivatives_through_vectors_of_near_values_are_right_or_refused(
         right = second(lambda x: np.sum((x @ (x.T if name == "svd" else x) @ x) * weights), x, V)
         right = right if name == "svd" else (right + right.T) / 2
         np.testing.assert_allclose(second(through_vectors, x, V), right, atol=1e-7 * np.max(np.abs(right)))
+
+
+def test_a_check_of_what_is_singular_moves_the_values_with_the_matrix():
+    """Values that came with their vectors are an input of the operation, no constant of the program."""
+    wide, b = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), np.array([0.3, -1.0, 0.5, 2.0])
+    a = np.array([[1.0, 0.2], [-0.3, 0.8], [0.5, 1.5], [2.0, -0.7]])
+    check_gradients(lambda a: np.linalg.lstsq(a @ wide, b, rcond=1e-10)[0], a, order=1)

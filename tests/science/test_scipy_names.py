@@ -318,6 +318,54 @@ def test_linalg(dtype):
     same("linalg.block_diag")
 
 
+own = np.random.default_rng(1)  # the numbers that tests below draw stay as they are
+
+
+def of_hermitian(n, kind):
+    a = own.normal(size=(n, n)) + (1j * own.normal(size=(n, n)) if kind == "c" else 0)
+    return a + a.conj().T, a @ a.conj().T + np.eye(n)
+
+
+@pytest.mark.parametrize("kind", ["d", "c"])
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_the_generalised_eigenvalue_problem(which, kind):
+    a, b = of_hermitian(4, kind)
+    for lower in (True, False):
+        read = [np.tril(m) if lower else np.triu(m) for m in (a, b)]
+        same("linalg.eigh", *read, type=which, lower=lower, eigvals_only=True)
+        same("linalg.eigvalsh", *read, type=which, lower=lower, subset_by_index=(1, 2))
+        values, vectors = ad.linalg.eigh(*read, type=which, lower=lower)
+        left, right = [(a, b @ vectors.data), (a @ b, vectors.data), (b @ a, vectors.data)][which - 1]
+        np.testing.assert_allclose(left @ vectors.data, right * values.data, atol=1e-9)
+        metric = np.linalg.inv(b) if which == 3 else b
+        np.testing.assert_allclose(vectors.data.conj().T @ metric @ vectors.data, np.eye(4), atol=1e-10)
+    real = of_hermitian(3, "d")
+    check_gradients(lambda x, y: ad.linalg.eigh(x, y, type=which, eigvals_only=True), *real)
+    check_gradients(lambda x, y: ad.linalg.eigh(x, y, type=which)[1] ** 2, *real)
+    np.testing.assert_array_equal(ad.linalg.eigh(real[0], "U")[0].data, np.linalg.eigh(real[0], "U")[0])
+    # All eigenvalues are equal: tr (B^-1 X)^3 has the second derivative 6 V along V at X = B = 1.
+    v = np.array([[0.0, 1.0], [1.0, 0.0]])
+    cube = lambda x: np.sum(ad.linalg.eigvalsh(x, np.eye(2)) ** 3)
+    np.testing.assert_allclose(ad.hvp(cube, (np.eye(2),), (v,))[0], 6 * v, atol=1e-12)
+
+
+def test_lyapunov_and_riccati():
+    a, b, r = own.normal(size=(3, 3)), own.normal(size=(3, 2)), np.diag([1.3, 0.7])
+    q = of_hermitian(3, "d")[1]
+    for kind in ("continuous", "discrete"):
+        same(f"linalg.solve_{kind}_are", a, b, q, r)
+        check_gradients(getattr(ad.linalg, f"solve_{kind}_are"), a, b, q, r)
+        for x in (a, a + 1j * own.normal(size=(3, 3))):
+            same(f"linalg.solve_{kind}_lyapunov", x, q)
+        check_gradients(getattr(ad.linalg, f"solve_{kind}_lyapunov"), a, q)
+    for method in (None, "direct", "bilinear"):
+        same("linalg.solve_discrete_lyapunov", 0.1 * own.normal(size=(11, 11)), np.eye(11), method)
+    with pytest.raises(ShapeError, match="solve_continuous_are"):
+        ad.linalg.solve_continuous_are(a, b, q, q)
+    with pytest.raises(ArgumentError, match="method"):
+        ad.linalg.solve_discrete_lyapunov(a, q, "fast")
+
+
 def test_linalg_has_gradients():
     a, b = rng.normal(size=(3, 3)), rng.normal(size=3)
     h, o = a @ a.T + np.eye(3), ad.linalg
