@@ -180,8 +180,9 @@ def edits_of_what_was_handed_out_are_harmless_or_refused(op: Any, args: Sequence
         equal(early.pull(seeds), first, f"gradients after an edit through {name}, taken before the call,", 1e-13)
         for tensors in ("leaves", "outs"):
             late = Call(op, args, kwargs)
-            for tensor in getattr(late, tensors):
-                _spoilt(door(tensor))
+            with contextlib.suppress(BufferError):  # NumPy 2.0 hands out no read-only array by DLPack
+                for tensor in getattr(late, tensors):
+                    _spoilt(door(tensor))
             with contextlib.suppress(GraphError):
                 equal(late.pull(seeds), first, f"gradients after an edit of {tensors} through {name}", 1e-13)
 
