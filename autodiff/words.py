@@ -47,7 +47,7 @@ def _view(t: Any, *sizes: Any) -> Any:
         raise DTypeError(
             "view(dtype) of a tensor would read its bytes anew, which has no gradient; use t.astype(dtype)"
         )
-    return t.reshape(*sizes)
+    return t.reshape(*sizes) if sizes else t[...]
 
 
 def _expand(t: Any, *sizes: Any) -> Any:

@@ -70,7 +70,10 @@ def _phase(x: Any) -> Any:
     """The derivative of abs: sign for reals, conj(z)/|z| for complex numbers, 0 at 0 (docs/kinks.md)."""
     if x.dtype.kind != "c":
         return np.sign(x)
-    return quotient(np.conjugate(x), np.absolute(x))
+    size = np.absolute(x)
+    # NumPy divides complex numbers by way of an inverse, which a subnormal number has not.
+    scale = np.where(bare(size) < np.finfo(x.dtype).tiny, 2.0**60, 1.0).astype(size.dtype)
+    return quotient(np.conjugate(x) * scale, size * scale)
 
 
 def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:

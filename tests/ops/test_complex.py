@@ -189,3 +189,11 @@ def test_on_a_cut_the_derivative_is_that_of_the_side_which_the_sign_of_zero_name
     np.testing.assert_allclose(first(z), (along(1e-5) - along(-1e-5)) / (2e-5 * turn), rtol=1e-8)
     np.testing.assert_allclose(ad.jvp(f, (z,), (1 + 0j,))[1], first(z), rtol=1e-14)
     np.testing.assert_allclose(second(z), (along(1e-3) - 2 * f(z) + along(-1e-3)) / (1e-3 * turn) ** 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+def test_the_phase_of_a_subnormal_number(dtype):
+    z = np.array([3 - 4j, -1j, 1, 0], dtype) * np.finfo(dtype).smallest_subnormal
+    right = np.array([0.6 + 0.8j, 1j, 1, 0])
+    np.testing.assert_allclose(ad.grad(lambda z: np.sum(np.abs(z)))(z), right, rtol=1e-6)
+    np.testing.assert_allclose(ad.vmap(ad.grad(np.abs))(z), right, rtol=1e-6)
