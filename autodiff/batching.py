@@ -48,7 +48,7 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
     dtype = property(lambda self: self.array.dtype)
     real = property(lambda self: self._like(self.array.real))
     imag = property(lambda self: self._like(self.array.imag))
-    flags = property(lambda self: self.array.flags)
+    flags = property(lambda self: (self.array[0] if len(self.array) else self.array).flags)
     T = property(lambda self: np.transpose(self))
     base = None
 

@@ -84,8 +84,14 @@ def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dic
     if isinstance(out, tuple):
         return tuple(levels.laned(o, level) for o in out)
     result = levels.laned(out, level)
-    follow(op, inputs, attrs, lower, seen, result)
+    if result.ndim or not _is_scalar(op, inputs, attrs):
+        follow(op, inputs, attrs, lower, seen, result)
     return result
+
+
+def _is_scalar(op: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> bool:
+    """Whether what one example gives is a number of NumPy's, which is no view: ``t[0]``, other than ``t[0, ...]``."""
+    return op.name == "getitem" and isinstance(np.empty(inputs[0].shape)[attrs["index"]], np.generic)
 
 
 def _applied(op: Any, given: _Lanes, attrs: dict[str, Any], level: Any) -> tuple[Any, Any]:

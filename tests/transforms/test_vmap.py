@@ -130,6 +130,10 @@ VIEWS = {
     "split": lambda y: np.array_split(y, 2)[1],
     "rows": lambda y: list(y.reshape(5, 1))[4],
     "flip": np.flip,
+    "ravel of a part": lambda y: np.ravel(y.reshape(5, 1)[1:3]),
+    "a number": lambda y: y[1],
+    "a number that is a view": lambda y: y[1, ...],
+    "each number": lambda y: list(y)[2],
     "einsum": lambda y: np.einsum("ii->i", y[:4].reshape(2, 2)),
     "copy": lambda y: y[[0, 2]],
 }
