@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused, gradients
 from autodiff.core.errors import ArgumentError, ShapeError
+from nn.functional.common import HALF, via_single
 from nn.functional.normalization import update_running
 from nn.module import Module
 from nn.normalization import ChannelNorm
@@ -174,6 +175,8 @@ class _CrossIterationBatchNorm(ChannelNorm):
             not remembered.
         """
         x = self._checked(input)
+        if x.dtype == HALF:
+            return via_single(self.forward, x, weight)  # type: ignore[no-any-return]
         if not self.training and self.track_running_stats:
             mean, var = self.running_mean._array, self.running_var._array
             outside = self.eps_mode == "outside"

@@ -300,3 +300,11 @@ def test_misuse_is_named(rng):
         nn.CrossIterationBatchNorm2d(C)(np.ones((2, C)))
     with pytest.raises(ShapeError, match="two at least"):
         nn.CrossIterationBatchNorm1d(C, buffer_num=0)(np.ones((1, C)))
+
+
+@pytest.mark.parametrize("kind", ["CrossIterationBatchNorm1d", "BatchRenorm1d"])
+def test_half_precision_is_normalised_in_single(kind):
+    x = 300 * np.random.default_rng(0).normal(size=(5, 3))
+    halves, doubles = (getattr(nn, kind)(3).to(dtype)(x.astype(dtype)) for dtype in (np.float16, np.float64))
+    assert halves.dtype == np.float16
+    np.testing.assert_allclose(halves.data, doubles.data, rtol=1e-2, atol=1e-2)
