@@ -1,7 +1,7 @@
 """scipy.special's functions under our own names: ``autodiff.special.erf(x)``. Needs SciPy.
 
 ``scipy.special.erf(x)`` on a Tensor does the same. ``logsumexp``, ``softmax``, ``log_softmax``, ``polygamma``,
-``multigammaln`` and ``jn`` are no ufuncs, so SciPy's own cannot see a Tensor; use these.
+``multigammaln``, ``jn`` and ``spherical_jn`` are no ufuncs, so SciPy's own cannot see a Tensor; use these.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from autodiff.ops.special import register
 register()
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "sph_harm_y", "zeta"]
+__all__ += ["spherical_in", "spherical_jn", "spherical_kn", "spherical_yn"]
 
 _NO_UFUNCS = ("airy", "ellipj", "fresnel", "lambertw", "shichi", "sici")
 
@@ -195,6 +196,49 @@ def sph_harm_y(n: Any, m: Any, theta: Any, phi: Any, *, diff_n: int = 0) -> Any:
     if diff_n:
         raise ArgumentError(f"sph_harm_y: diff_n={diff_n}; differentiate the function itself: ad.jvp, ad.jacobian")
     return registry["sph_harm_y"].function(theta, phi, bare(n), bare(m))
+
+
+def spherical_jn(n: Any, z: Any, derivative: bool = False) -> Any:
+    """The spherical Bessel function of the first kind of whole order ``n``, as ``scipy.special.spherical_jn``.
+
+    Parameters
+    ----------
+    n : int or array of them
+    z : array, real or complex
+    derivative : bool
+        Give the derivative in ``z``.
+
+    Examples
+    --------
+    >>> round(spherical_jn(1, 2.0).item(), 6), round(spherical_jn(0, 2.0, derivative=True).item(), 6)
+    (0.435398, -0.435398)
+    """
+    return _spherical("jn", n, z, derivative)
+
+
+def spherical_yn(n: Any, z: Any, derivative: bool = False) -> Any:
+    """The spherical Bessel function of the second kind; see :func:`spherical_jn`."""
+    return _spherical("yn", n, z, derivative)
+
+
+def spherical_in(n: Any, z: Any, derivative: bool = False) -> Any:
+    """The modified spherical Bessel function of the first kind; see :func:`spherical_jn`."""
+    return _spherical("in", n, z, derivative)
+
+
+def spherical_kn(n: Any, z: Any, derivative: bool = False) -> Any:
+    """The modified spherical Bessel function of the second kind; see :func:`spherical_jn`."""
+    return _spherical("kn", n, z, derivative)
+
+
+def _spherical(kind: str, n: Any, z: Any, derivative: bool) -> Any:
+    op, order = registry[f"spherical_{kind}"], np.asarray(bare(n))
+    if order.dtype.kind not in "iu" or np.any(order < 0):
+        raise ArgumentError(f"spherical_{kind}: the order is a whole number from 0 on, got {bare(n)!r}")
+    point = _floats(z)
+    if not derivative:
+        return op.function(point, order)
+    return op.rules[0](1.0, None, point, order)
 
 
 def polygamma(n: int, x: Any) -> Any:

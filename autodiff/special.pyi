@@ -13,7 +13,10 @@ from numpy.typing import DTypeLike
 from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
 
-__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "sph_harm_y", "zeta"]
+__all__ = [
+    "log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "sph_harm_y", "zeta",
+    "spherical_in", "spherical_jn", "spherical_kn", "spherical_yn",
+]
 
 def airy(z: ArrayLike) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Differentiable ``airy``."""
@@ -26,6 +29,18 @@ def bdtrc(*args: ArrayLike) -> Tensor:
 
 def bdtri(*args: ArrayLike) -> Tensor:
     """``scipy.special.bdtri``, composed of differentiable functions."""
+
+def bei(x: ArrayLike) -> Tensor:
+    """Differentiable ``bei``."""
+
+def beip(x: ArrayLike) -> Tensor:
+    """Differentiable ``beip``."""
+
+def ber(x: ArrayLike) -> Tensor:
+    """Differentiable ``ber``."""
+
+def berp(x: ArrayLike) -> Tensor:
+    """Differentiable ``berp``."""
 
 def beta(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``beta``."""
@@ -298,6 +313,18 @@ def k1(x: ArrayLike) -> Tensor:
 def k1e(*args: ArrayLike) -> Tensor:
     """``scipy.special.k1e``, composed of differentiable functions."""
 
+def kei(x: ArrayLike) -> Tensor:
+    """Differentiable ``kei``."""
+
+def keip(x: ArrayLike) -> Tensor:
+    """Differentiable ``keip``."""
+
+def ker(x: ArrayLike) -> Tensor:
+    """Differentiable ``ker``."""
+
+def kerp(x: ArrayLike) -> Tensor:
+    """Differentiable ``kerp``."""
+
 def kl_div(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``kl_div``."""
 
@@ -348,6 +375,9 @@ def logsumexp(
     a: ArrayLike, axis: int | Sequence[int] | None = None, b: ArrayLike | None = None, keepdims: bool = False,
     return_sign: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
+def modstruve(v: ArrayLike, z: ArrayLike) -> Tensor:
+    """Differentiable ``modstruve``."""
+
 def multigammaln(a: ArrayLike, d: int) -> Tensor:
     """The logarithm of the multivariate gamma function."""
 
@@ -426,11 +456,26 @@ def spence(z: ArrayLike) -> Tensor:
 def sph_harm_y(n: ArrayLike, m: ArrayLike, theta: ArrayLike, phi: ArrayLike, *, diff_n: int = 0) -> Tensor:
     """The spherical harmonic of degree ``n`` and order ``m`` (whole numbers) at the polar angle ``theta`` and the azimuth ``phi``, as ``scipy.special.sph_harm_y``; differentiable in the angles, at the poles too."""
 
+def spherical_in(n: ArrayLike, z: ArrayLike, derivative: bool = False) -> Tensor:
+    """The modified spherical Bessel function of the first kind; see :func:`spherical_jn`."""
+
+def spherical_jn(n: ArrayLike, z: ArrayLike, derivative: bool = False) -> Tensor:
+    """The spherical Bessel function of the first kind of whole order ``n``, as ``scipy.special.spherical_jn``."""
+
+def spherical_kn(n: ArrayLike, z: ArrayLike, derivative: bool = False) -> Tensor:
+    """The modified spherical Bessel function of the second kind; see :func:`spherical_jn`."""
+
+def spherical_yn(n: ArrayLike, z: ArrayLike, derivative: bool = False) -> Tensor:
+    """The spherical Bessel function of the second kind; see :func:`spherical_jn`."""
+
 def stdtr(df: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``stdtr``."""
 
 def stdtrit(df: ArrayLike, p: ArrayLike) -> Tensor:
     """Differentiable ``stdtrit``."""
+
+def struve(v: ArrayLike, z: ArrayLike) -> Tensor:
+    """Differentiable ``struve``."""
 
 def tandg(*args: ArrayLike) -> Tensor:
     """``scipy.special.tandg``, composed of differentiable functions."""
@@ -440,6 +485,9 @@ def voigt_profile(x: ArrayLike, sigma: ArrayLike, gamma: ArrayLike) -> Tensor:
 
 def wofz(z: ArrayLike) -> Tensor:
     """Differentiable ``wofz``."""
+
+def wrightomega(z: ArrayLike) -> Tensor:
+    """Differentiable ``wrightomega``."""
 
 def xlog1py(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``xlog1py``."""

@@ -352,6 +352,58 @@ def define(s: Any, define: Any) -> None:
 
     pair("shichi", lambda x: (sinhc(x), np.cosh(x) / x), 0.3)
     pair("fresnel", lambda x: (np.sin(np.pi / 2 * x * x), np.cos(np.pi / 2 * x * x)), -2.0)
+    define(s.wrightomega, lambda g, out, z: g * out / (1 + out))
+
+    # Spherical Bessel functions f(z, n) of whole order n (DLMF 10.51.2, 10.51.5): no quotient by z.
+    def spherical(name: str, before: float, after: float) -> None:
+        function = getattr(sys.modules["scipy.special"], name)
+
+        def slope(z: Any, n: Any) -> Any:
+            n = np.asarray(n)
+            below, above = (of(op, z, order) for order in (np.maximum(n - 1, 0), n + 1))
+            return (before * n * below + after * (n + 1) * above) / (2 * n + 1)
+
+        op = Primitive(
+            name,
+            lambda z, n: function(n, z),
+            lambda g, out, z, n: g * slope(z, n),
+            sample=lambda draw: ((draw.array(draw.shape(), *positive), draw.integer(0, 3)), {}),
+            pointwise=True,
+        )
+
+    spherical("spherical_jn", 1.0, -1.0)
+    spherical("spherical_yn", 1.0, -1.0)
+    spherical("spherical_in", 1.0, 1.0)
+    spherical("spherical_kn", -1.0, -1.0)
+
+    # Struve's functions in their argument (DLMF 11.4.25, 11.4.26), Kelvin's by their equation (10.63).
+    def struve(ufunc: Any, sign: float) -> None:
+        def more(v: Any, z: Any) -> Any:
+            return (0.5 * z) ** v * (s.rgamma(v + 1.5) / np.sqrt(np.pi).item())
+
+        define(
+            ufunc,
+            None,
+            lambda g, out, v, z: g * (0.5 * (ufunc(v - 1, z) + sign * ufunc(v + 1, z) + more(v, z))),
+            domain=positive,
+        )
+
+    struve(s.struve, -1.0)
+    struve(s.modstruve, 1.0)
+
+    def kelvin(one: str, other: str, sign: float, at_zero: float) -> None:
+        value, slope, partner = getattr(s, one), getattr(s, f"{one}p"), getattr(s, other)
+
+        def bend(out: Any, x: Any) -> Any:
+            return sign * partner(x) - np.where(bare(x) == 0, at_zero, quotient(out, np.where(bare(x) == 0, 1, x)))
+
+        define(value, lambda g, out, x: g * slope(x), domain=positive)
+        define(slope, lambda g, out, x: g * bend(out, x), domain=positive)
+
+    for even, odd in (("ber", "bei"), ("ker", "kei")):
+        kelvin(even, odd, -1.0, 0.0)
+        kelvin(odd, even, 1.0, 0.5)
+
     for name in ("hankel1", "hankel2"):
         f = getattr(s, name)
         define(f, None, lambda g, out, v, z, f=f: g * (0.5 * (f(v - 1, z) - f(v + 1, z))), domain=positive)

@@ -84,6 +84,38 @@ CASES: list[tuple[str, Any, Any, list[tuple[float, ...]], tuple[int, ...]]] = [
         for points in [[(0.7, 0.3), (-3.0, 0.9), (1.2, 1e-7)]]
     ],
     ("powm1", special.powm1, lambda x, y: x**y - 1, [(1.2, 0.7)], (0, 1)),
+    ("wrightomega", special.wrightomega, lambda z: mp.lambertw(mp.exp(z)), [(-30.0,), (0.3,), (40.0,)], (0,)),
+    *[
+        (
+            f"spherical {n}",
+            lambda z, f=f, n=n: f(n, z),
+            lambda z, g=g, n=n: mp.sqrt(mp.pi / 2 / z) * g(n + mp.mpf(0.5), z),
+            [(0.05,), (1.3,), (30.0,)],
+            (0,),
+        )
+        for f, g in (
+            (ours.spherical_jn, mp.besselj),
+            (ours.spherical_yn, mp.bessely),
+            (ours.spherical_in, mp.besseli),
+            (ours.spherical_kn, mp.besselk),
+        )
+        for n in (0, 1, 4)
+    ],
+    *[
+        (name, getattr(special, name), lambda x, f=f: f(0, x), [(0.3,), (2.0,), (9.0,)], (0,))
+        for name, f in (("ber", mp.ber), ("bei", mp.bei), ("ker", mp.ker), ("kei", mp.kei))
+    ],
+    *[
+        (
+            name,
+            lambda x, v=v, name=name: getattr(special, name)(v, x),
+            lambda x, v=v, g=g: g(mp.mpf(v), x),
+            [(0.3,), (2.0,), (15.0,)],
+            (0,),
+        )
+        for name, g in (("struve", mp.struveh), ("modstruve", mp.struvel))
+        for v in (0.0, 1.5)
+    ],
     ("kve", special.kve, lambda v, z: mp.besselk(v, z) * mp.exp(z), [(1.2, 0.7)], (0, 1)),
     ("sici", lambda x: special.sici(x)[0], mp.si, [(1.3,), (-1e-9,)], (0,)),
     ("sici 1", lambda x: ours.sici(x)[1], mp.ci, [(1.3,)], (0,)),
@@ -202,3 +234,19 @@ def test_powers_of_nothing_come_back() -> None:
         assert float(ad.grad(special.exprel)(-np.inf)) == 0.0
         assert float(ad.grad(special.boxcox)(0.0, 2.0)) == 0.0
         assert np.isfinite(ad.grad(special.boxcox1p, 1)(0.0, 0.5))
+
+
+def test_spherical_bessel_functions_as_scipys():
+    z, n = np.array([0.2, 1.0, 7.0]), np.array([0, 2, 3])
+    for kind in ("jn", "yn", "in", "kn"):
+        f, g = getattr(ours, f"spherical_{kind}"), getattr(special, f"spherical_{kind}")
+        for at in (z, z + 0.5j):
+            np.testing.assert_allclose(f(n, at).data, g(n, at), rtol=1e-14)
+            np.testing.assert_allclose(f(n, at, derivative=True).data, g(n, at, derivative=True), rtol=1e-12)
+        np.testing.assert_allclose(
+            ad.grad(lambda t, f=f: f(2, t), holomorphic=True)(1 + 2j), g(2, 1 + 2j, True), rtol=1e-12
+        )
+        with pytest.raises(ad.ArgumentError, match="whole number"):
+            f(0.5, z)
+    assert ad.grad(lambda t: ours.spherical_jn(1, t))(0.0) == 1 / 3
+    assert [float(ad.grad(ad.grad(f))(0.0)) for f in (special.ber, special.bei)] == [0.0, 0.5]
