@@ -261,6 +261,7 @@ def _scattered(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
 
 def _written(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     target = given.everywhere(0)
+    target = target if given.laned[0] else target.copy("C")  # each example's lies in memory as the one did
     shape = np.shape(bare_of(target))[1:]
     ndim = np.broadcast_to(0, shape)[attrs["index"]].ndim
     return record(op, [target, given.aligned(1, ndim)], {"index": _shifted(attrs["index"])})

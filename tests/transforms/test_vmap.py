@@ -211,6 +211,17 @@ def test_what_an_example_writes_is_its_own(name):
     same(written(WRITES[name]), [ROWS])
 
 
+def test_an_array_that_all_share_becomes_an_example_s_own_as_it_lies():
+    def f(x):
+        y = np.zeros_like(x)
+        y[1:] = x[0]
+        s = np.ravel(y)  # a view, since it has no gaps
+        s *= 2
+        return y
+
+    same(f, [ROWS])
+
+
 def test_options_that_differ_reach_numpy_one_by_one():
     def f(x):
         return np.stack(
