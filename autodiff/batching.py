@@ -241,7 +241,7 @@ def each(value: Any, i: int) -> Any:
 
     def one(batch: Batched) -> Any:
         array = batch.array
-        return array[i] if len(array) else np.ones(array.shape[1:], array.dtype)[()]
+        return array[i, ...] if len(array) else np.ones(array.shape[1:], array.dtype)[()]
 
     return _every(Batched, one, value)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
+from autodiff.batching import Lanes
 from autodiff.core.errors import DTypeError, NotDifferentiableError, ShapeError
 from autodiff.ops import shaping
 from autodiff.ops.assignment import assign
@@ -50,8 +51,10 @@ def write(name: str, target: Any, values: Any, writer: Callable[[Any, Any], Any]
             )
         writer(target, plain)
         return
-    writer(target._array.copy(), plain)  # NumPy's complaints, before anything changes
     shape = np.shape(plain)
+    # NumPy's complaints, before anything changes; what differs between examples is none of its business.
+    tried = [np.ones(v.shape, v.dtype) if v.__class__ is Lanes else v for v in (target._array, plain)]
+    writer(tried[0].copy(), tried[1])
     sources = np.full(target.shape, -1)
     writer(sources, np.arange(prod(shape)).reshape(shape))
     written = sources >= 0
