@@ -206,10 +206,6 @@ class Body:
         split = self.width + self.rows
         return values[: self.width], values[self.width : split], values[split:]
 
-    def forget(self) -> None:
-        """Let go of what belongs to one call."""
-        del self._graph, self.values, self.tracer
-
 
 def _frozen(value: Any) -> Any:
     """A part of a template as something that can be compared."""
@@ -433,7 +429,7 @@ def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]
                 _loops[key] = Loop(body, _codes(body, lambda: Body(f, carry, x, tracked, False)))
             except (Unrecordable, TypeError, ValueError, IndexError):
                 _loops[key] = None
-            body.forget()
+            del body._graph, body.values, body.tracer  # which belong to one call
             if len(_loops) > _MOST:
                 _loops.popitem(last=False)
         if (found := _loops[key]) is not None:

@@ -46,21 +46,13 @@ from autodiff.views import settle
 __all__ = ["jit"]
 
 F = TypeVar("F", bound=Callable[..., object])
-
-
-def _is_the_same_tree(tree: Any, structure: Any, leaves: list[Any]) -> bool:
-    now: list[Any] = []
-    return bool(outline(tree, now) == structure) and all(map(operator.is_, now, leaves))
+_SIMPLE = (np.ndarray, float, int)
 
 
 def _may_be_declared(thing: Any) -> bool:
     return (
         hasattr(thing, "named_parameters") or hasattr(thing, "param_groups") or isinstance(thing, np.random.Generator)
     )
-
-
-def _is_simple(leaf: Any) -> bool:
-    return leaf.__class__ is np.ndarray or leaf.__class__ is float or leaf.__class__ is int
 
 
 def _positional(leaves: Any) -> Any:
@@ -122,7 +114,7 @@ class Jit(Generic[F]):
             bound.apply_defaults()
             static = {name: bound.arguments.pop(name) for name in self._static}
             args, kwargs = (), dict(bound.arguments)
-        if kwargs or static or not all(map(_is_simple, args)):
+        if kwargs or static or not all(leaf.__class__ in _SIMPLE for leaf in args):
             leaves, rebuild = flatten((args, kwargs))
             known = self._declared.places
             undeclared = [leaf for leaf in leaves if id(leaf) not in known and _may_be_declared(leaf)]
@@ -193,9 +185,7 @@ class Jit(Generic[F]):
             return result
 
     def _run(self, traced: Traced, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any]) -> Any:
-        values = (
-            list(leaves) if rebuild is _positional else [_bare_leaf(leaf) for leaf in leaves if not self._passes(leaf)]
-        )
+        values = [getattr(leaf, "_data", leaf) for leaf in leaves if rebuild is _positional or not self._passes(leaf)]
         values += [t._data for t in tensors]
         values += [g for t in tensors if (g := gradient_of(t)) is not None]
         before = self._drawn_so_far() if traced.code.undoes else []
@@ -292,9 +282,10 @@ class Jit(Generic[F]):
                 f"autodiff.jit: {name} draws from {drawn}; declare a numpy.random.Generator in state=(...) and have the"
                 " library draw from it"
             )
-        if not _is_the_same_tree((args, kwargs), before, entered):
+        now: list[Any] = []
+        if outline((args, kwargs), now) != before or not all(map(operator.is_, now, entered)):
             raise CompileError(f"autodiff.jit: {name} changes a list or dict that it was given; return the new one")
-        del result, args, kwargs, entered
+        del result, args, kwargs, entered, now
         standins.clear()
         with _looking:  # who looks at all objects holds all of them
             if recorder.keeps():
@@ -432,10 +423,6 @@ def _source_state(source: Any) -> str:
 
 def _is_static(leaf: Any) -> bool:
     return isinstance(leaf, (str, bytes)) or leaf is None
-
-
-def _bare_leaf(leaf: Any) -> Any:
-    return leaf._data if isinstance(leaf, Tensor) else leaf
 
 
 def _kind_of(leaf: Any, declared: Declared) -> Any:

@@ -77,10 +77,6 @@ def _sign(b: Any, x: Any) -> Any:
     return b.select(_compared(">")(b, x, zero), one, b.select(_compared("<")(b, x, zero), minus, whole))
 
 
-def _negative(b: Any, x: Any) -> Any:
-    return b.fneg(x) if _real(x) else b.neg(x)
-
-
 def _exact(name: str) -> Any:
     return lambda b, x: b.call(b.module.declare_intrinsic(f"llvm.{name}", [x.type]), [x])
 
@@ -102,7 +98,7 @@ ORDINARY: dict[Any, Callable[..., Any]] = {
     np.multiply: _arithmetic("mul"),
     np.true_divide: lambda b, x, y: b.fdiv(x, y),
     np.reciprocal: lambda b, x: b.fdiv(ir.Constant(x.type, 1), x),
-    np.negative: _negative,
+    np.negative: lambda b, x: b.fneg(x) if _real(x) else b.neg(x),
     np.positive: lambda b, x: x,
     np.absolute: _absolute,
     np.square: lambda b, x: _arithmetic("mul")(b, x, x),
@@ -184,7 +180,6 @@ class Emitter:
             raise Unrecordable("the objects of this Python lie in memory in a way of their own")
         self.places = dict(places)
         self.sizes = dict.fromkeys(self.scratch, 0)  # of the scratch memory
-        self.starts: dict[int, Place] = {}
         self._firsts: dict[int, int] = {}
         #: Memory -> the last call that reads it.
         self.last = {_memory(slot): i for i, op in enumerate(ops) for slot in reads(op)}
@@ -705,14 +700,10 @@ def _literal(value: Any, dtype: Any) -> Any:
     return ir.Constant(_TYPES[_kind(dtype)], number)
 
 
-def _library() -> Any:
-    return ctypes.CDLL("libm.so.6" if sys.platform == "linux" else None)
-
-
 @cache
 def _libm(name: str) -> str:
     """The name under which LLVM knows a function of the C library: other libraries have some of the same name."""
-    function = getattr(_library(), name)
+    function = getattr(ctypes.CDLL("libm.so.6" if sys.platform == "linux" else None), name)
     binding.add_symbol(f"autodiff_{name}", ctypes.cast(function, ctypes.c_void_p).value)
     return f"autodiff_{name}"
 

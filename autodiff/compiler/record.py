@@ -116,11 +116,6 @@ def reads(op: Op) -> list[Slot]:
     return slots_in(*op.args, *op.kwargs.values())
 
 
-def _keep(slot: Slot) -> None:
-    if slot.storage is not None:
-        slot.storage.kept = True
-
-
 @dataclass(frozen=True, slots=True)
 class Method:
     """The call of an array's method."""
@@ -438,7 +433,8 @@ class Recorder:
         if op.kind == "call" and all(s.index in self.fixed for s in reads(op)):  # the plan may take it for a constant
             for slot in op.outs():
                 self.fixed.add(slot.index)
-                _keep(slot)
+                if slot.storage is not None:
+                    slot.storage.kept = True
         return found
 
     def _result(self, result: Any) -> Any:
