@@ -262,7 +262,7 @@ class Jit(Generic[F]):
                     raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
                 code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)
         except Exception as error:  # NumPy may have made one of its own of what was refused
-            if not recorder.refused and not isinstance(error, (Unrecordable, TypeError)):
+            if not recorder.refused and (not isinstance(error, (Unrecordable, TypeError)) or _is_of_the_call(error)):
                 raise
             told = recorder.refused or error
             raise CompileError(f"autodiff.jit: {name} cannot be followed: {told}{_line_of(error)}") from error
@@ -341,6 +341,11 @@ class Jit(Generic[F]):
         traced.optimizers, traced.cleared = tracer.stepped, cleared
         tracer.taken.clear()
         return code, traced
+
+
+def _is_of_the_call(error: Exception) -> bool:
+    """Whether a function was called with other arguments than it takes."""
+    return [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)][-1] is Jit._applied.__code__
 
 
 def _line_of(error: Exception) -> str:

@@ -392,6 +392,8 @@ def test_a_refusal_leaves_everything_declared_as_it_was() -> None:
 
 
 def test_bad_arguments() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'y'"):
+        autodiff.jit(lambda x, y: x * y)(1.0)
     with pytest.raises(ArgumentError, match="takes a function"):
         autodiff.jit(3)
     with pytest.raises(ArgumentError, match="state holds a dict"):
