@@ -425,9 +425,9 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0, axis_s
             if not isinstance(error, Unbatchable) and not isinstance(error.__cause__, Unbatchable):  # NumPy's own, of a
                 raise  # number that it could not read
             looped[:] = ["the whole function"]
-            if not n:  # one of ones tells the results' shapes
+            if not n:  # one example tells the results' shapes
                 moved = [
-                    leaf if axis is None else np.ones((1, *leaf.shape[1:]), leaf.dtype)
+                    leaf if axis is None else _example(leaf.shape[1:], leaf.dtype)
                     for leaf, axis in zip(moved, axes, strict=True)
                 ]
             outs, rebuild_out, with_lanes = _one_by_one(f, moved, axes, rebuild, max(n, 1))
@@ -496,6 +496,12 @@ def _at_once(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any], r
         outs, rebuild_out = _called(f, rebuild(boxed))
     laned = [levels.level_of(out) is level for out in outs]
     return [levels.below(out, level) for out in outs], rebuild_out, laned
+
+
+def _example(shape: tuple[int, ...], dtype: Any) -> Any:
+    """A stack of one array of ones; of square matrices one that is positive definite, as factorisations ask."""
+    made = np.ones((1, *shape), dtype)
+    return made + np.eye(shape[-1], dtype=dtype) if len(shape) > 1 and shape[-1] == shape[-2] else made
 
 
 def _one_by_one(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any], rebuild: Any, n: int) -> Any:

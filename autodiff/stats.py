@@ -114,9 +114,11 @@ def _log(x: Any) -> Any:
 
 
 def _log_of_smaller(p: Any, rest: Any, tail: Any = None, args: Sequence[Any] = ()) -> Any:
-    """``log(p)``, by ``rest = 1 - p`` where that is the smaller, by ``tail(*args)`` where ``p`` leaves the range."""
+    """``log(p)``, by ``rest = 1 - p`` where that is the smaller, by ``tail(*args)`` where the cube of ``p``, by which
+    derivatives are divided, leaves the range.
+    """
     value = bare(p)
-    if tail is not None and np.any(far := value < np.finfo(value.dtype).tiny ** 0.94):
+    if tail is not None and np.any(far := value < np.finfo(value.dtype).tiny ** 0.3):
         first = np.unravel_index(np.argmax(far), far.shape)  # stands in where the formula does not hold
         beyond = tail(*(where(far, a, np.broadcast_to(bare(a), far.shape)[first]) for a in args))
         return beyond if np.all(far) else where(far, beyond, _log_of_smaller(where(far, 0.25, p), rest))

@@ -279,6 +279,21 @@ def test_the_f_distribution_far_out():
     np.testing.assert_allclose(both, (1 + n * np.array([0.5, 1e12]) / d) ** (-d / 2 - 1), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("f", "at", "right"),
+    [
+        (lambda mu: ours.poisson.logcdf(7, mu), 700.0, -1.4244458485071937e-05),
+        (lambda x: ours.gamma.logsf(x, 2.5), 500.0, -5.97603614239135894607699514107e-06),
+        (lambda x: ours.beta.logcdf(x, 200.0, 300.0), 0.03, -222533.896816701814511797078471),
+        (lambda x: ours.t.logsf(x, 3.0), 1e60, 3e-120),
+    ],
+)
+def test_second_derivatives_of_logarithms_of_tails(f, at, right):
+    """Of probabilities between 1e-308 and 1e-100, the squares of which leave the range; by mpmath at 60 digits."""
+    np.testing.assert_allclose(ad.grad(ad.grad(f))(at), right, rtol=1e-10)
+    np.testing.assert_allclose(ad.hvp(f, (at,), (1.0,))[0], right, rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_logarithms_at_the_ends_of_the_support(name):
     """SciPy's, without a warning."""

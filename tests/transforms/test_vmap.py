@@ -331,3 +331,11 @@ def test_the_number_of_examples_may_be_told():
     for size, words in ((3, "lengths"), (-1, "how many"), (2.0, "how many")):
         with pytest.raises(ad.ArgumentError, match=words):
             ad.vmap(np.sum, axis_size=size)(ROWS)
+
+
+@pytest.mark.parametrize("f", [lambda x: np.linalg.slogdet(x)[1], np.linalg.cholesky, np.linalg.inv])
+def test_factorisations_of_no_matrices(f):
+    none = np.zeros((0, 3, 3))
+    assert np.shape(ad.vmap(f)(none)) == (0, *np.shape(f(np.eye(3))))
+    assert np.shape(ad.vmap(ad.grad(lambda x: np.sum(f(x))))(none)) == (0, 3, 3)
+    assert np.shape(ad.vmap(lambda x: ad.jvp(f, (x,), (np.ones((3, 3)),))[1])(none)) == (0, *np.shape(f(np.eye(3))))
