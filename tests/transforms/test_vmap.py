@@ -339,3 +339,45 @@ def test_factorisations_of_no_matrices(f):
     assert np.shape(ad.vmap(f)(none)) == (0, *np.shape(f(np.eye(3))))
     assert np.shape(ad.vmap(ad.grad(lambda x: np.sum(f(x))))(none)) == (0, 3, 3)
     assert np.shape(ad.vmap(lambda x: ad.jvp(f, (x,), (np.ones((3, 3)),))[1])(none)) == (0, *np.shape(f(np.eye(3))))
+
+
+MADE = """{v}[::-1]|{v}[1:]|{v}[0]|{v}[...,None]|{v}[0:1]|{v}.T|np.ravel({v})|np.squeeze({v})|np.zeros_like({v})|{v}*{e}
+|{v}[[0,-1]]|np.moveaxis({v},0,-1)|np.array_split({v},2)[1]|np.where({v}>0,{v},{e})|{v}.reshape(-1)""".replace(
+    "\n", ""
+).split("|")
+DONE = """{v}+={e}|{v}*={e}|{v}[...]=np.cos({v})*{e}|{v}[-1]={e}|{v}[{v}>0.3]={e}|np.tanh({v},out={v})|{v}[1:]+={v}[:-1]
+|np.copyto({v},{e},where={v}>0)|np.add.at({v},[0,0],{e})|{v}.sort(0)|np.put({v},[1],{e})|np.putmask({v},{v}>{e},{e})
+|{v}.flat[::2]={e}|np.cumsum({v},axis=0,out={v})""".replace("\n", "").split("|")
+WITH = ["x[0,0]", "0.5", "{v}.sum()*0.1", "np.max({v})*0.1", "{v}.ravel()[0]"]
+
+
+def program(seed):
+    """Lines that take views of ``y`` and write into them, and what is left of all."""
+    draw, names, lines = np.random.default_rng(seed), ["y"], []
+    for _ in range(draw.integers(4, 9)):
+        v, e = draw.choice(names), draw.choice(WITH).format(v=draw.choice(names))
+        if draw.random() < 0.45:
+            names.append(f"a{len(names)}")
+            lines.append(f"{names[-1]}={draw.choice(MADE)}")
+        else:
+            lines.append(str(draw.choice(DONE)))
+        lines[-1] = lines[-1].format(v=v, e=e)
+    total = "+".join(f"np.sum(np.cos({n}) * np.arange({n}.size).reshape({n}.shape))" for n in names)
+    scope = {"np": np}
+    exec("\n ".join(["def f(x):", "y = x * 1", *lines, f"return {total}"]), scope)
+    return scope["f"]
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_random_programs_of_views_and_writes(block):
+    ran = 0
+    for seed in range(40 * block, 40 * block + 40):
+        f, rows = program(seed), np.random.default_rng(seed).normal(size=(2, 3, 4))
+        try:
+            truth = [f(row.copy()) for row in rows]
+        except (ValueError, TypeError, IndexError):  # NumPy refuses a step
+            continue
+        ran += 1
+        np.testing.assert_allclose(ad.vmap(f)(rows), truth, err_msg=f"program {seed}")
+        np.testing.assert_allclose(ad.vmap(ad.value_and_grad(f))(rows)[0], truth, err_msg=f"program {seed}")
+    assert ran > 25
