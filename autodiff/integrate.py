@@ -8,7 +8,7 @@ costs a few forward solves and holds the states at the steps, never the whole gr
 - RK23, RK45, DOP853: SciPy's own tableaux and interpolants; the derivative is exact for the steps that were taken.
 - Radau: the collocation equations of every step, as implicit functions; exact but for the solver's Newton tolerance.
 - BDF, LSODA: values are the solver's; the derivative is that of a Radau solution to the same tolerances; for LSODA of
-  one by DOP853 where the system is not stiff.
+  one by DOP853 where the system is not stiff, as for complex states, which BDF takes of these two alone.
 
 Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I and II.
 """
@@ -666,12 +666,22 @@ class _Table:
         if slopes is None:
             return None
         n = len(stacked)
-        jacobians = np.empty((len(points), n, n), stacked.dtype)
-        for i in range(n):
-            seed = np.zeros_like(stacked)
-            seed[i] = 1
-            (row,) = gradients_at([slopes], [seed], [y._node], False)
-            jacobians[:, i, :] = 0 if row is None else row.T
+
+        def pulled(unit: complex) -> Any:
+            rows = np.zeros((len(points), n, n), stacked.dtype)
+            for i in range(n):
+                seed = np.zeros_like(stacked)
+                seed[i] = unit
+                (row,) = gradients_at([slopes], [seed], [y._node], False)
+                if row is not None:
+                    rows[:, i, :] = row.T
+            return rows
+
+        jacobians = pulled(1)
+        if stacked.dtype.kind == "c":  # conjugates, absolute values, parts: no complex matrix is their derivative
+            tiny = 1e-14 * np.abs(jacobians).max(initial=0.0)
+            if not np.allclose(pulled(1j), 1j * jacobians, rtol=1e-9, atol=tiny):
+                return None
         targets = [leaf._node for leaf in leaves] + self.path.closed_over
         if not self._proved(moments, points, jacobians) or strangers([slopes], {y._node, *targets}):
             return None
@@ -872,7 +882,8 @@ def solve_ivp(
         Start and end; Tensors may be tracked.
     y0 : (n,) array, or tree of arrays
     method : {"RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA"}
-        The last three for stiff systems. They are given the exact Jacobian for up to 100 unknowns.
+        The last three for stiff systems. They are given the exact Jacobian for up to 100 unknowns. Radau and LSODA take
+        no complex state.
     t_eval : array_like, optional
         Times to return, in the order of integration; repeats are allowed, and a Tensor may be tracked.
     dense_output : bool
@@ -950,6 +961,11 @@ def _solve_ivp(
     if method not in METHODS:
         raise ArgumentError(f"solve_ivp: method must be one of {', '.join(METHODS)}, got {method!r}")
     state, args = State("solve_ivp", y0), () if args is None else tuple(args)
+    if state.dtype.kind == "c" and method in ("Radau", "LSODA"):
+        raise ArgumentError(
+            f"solve_ivp: {method} takes no complex state; take RK45, DOP853 or BDF, or integrate a real state of the"
+            " real and the imaginary parts"
+        )
     ends = [_as_float(t) for t in t_span]
     if len(ends) != 2:
         raise ArgumentError(f"solve_ivp: t_span must be (start, end), got {len(ends)} times")
@@ -1003,7 +1019,8 @@ def _solve_ivp(
             known = {name: options.get(name, usual) for name, usual in _USUAL.items()}
             with no_grad():
                 return _stepped(plain, f, start._array, np.array([t0, reach]), None, known, 10**6)
-        return solve("Radau", reach).sol, "Radau"
+        exact = "DOP853" if start.dtype.kind == "c" else "Radau"  # which takes no complex states
+        return solve(exact, reach).sol, exact
 
     dense = result.sol
     other = None if own else again
@@ -1289,7 +1306,7 @@ def _stepped(plain: Any, f: Any, y: Any, times: Any, tcrit: Any, options: dict[s
     inner = [] if tcrit is None else [c for c in np.atleast_1d(np.asarray(tcrit, float))]
     stops = sorted({float(c) for c in inner if sign * times[0] < sign * c < sign * times[-1]}, reverse=sign < 0)
     failure: Exception | None = None
-    for method in ("DOP853", "Radau"):
+    for method in ("DOP853", "Radau")[: 1 if y.dtype.kind == "c" else 2]:  # Radau takes no complex states
         more = dict(options)
         if method != "Radau":
             more.pop("jac", None)
@@ -1331,7 +1348,12 @@ def _driven(solver: Any, plain: Any, f: Any, y: Any, times: Any, stops: list[flo
             pieces.append(stepper.dense_output())
             passed = int(np.searchsorted(sign * times, sign * stepper.t, "right"))
             since, ahead = (0, passed) if passed > ahead else (since + 1, ahead)
-            if solver.__name__ == "DOP853" and len(pieces) % 16 == 0 and y.size <= EXACT_JACOBIAN:
+            if (
+                solver.__name__ == "DOP853"
+                and len(pieces) % 16 == 0
+                and y.size <= EXACT_JACOBIAN
+                and y.dtype.kind == "f"
+            ):
                 slope = _exact_jacobian(f)(stepper.t, stepper.y)
                 rates = -sign * np.linalg.eigvals(slope).real if np.isfinite(slope).all() else np.zeros(1)
                 limited = limited + 1 if stepper.step_size * rates.max(initial=0.0) > 3.0 else 0

@@ -518,3 +518,58 @@ def test_options_of_quad_and_odeint_are_taken_or_named():
             wrong()
     with pytest.raises(AttributeError, match="tanhsinh"):
         integrate.tanhsinh  # noqa: B018
+
+
+# Equations of a complex state: dy/dt, the solution after the time T. All but the last are not holomorphic.
+COMPLEX = {
+    "conjugate": (
+        lambda t, y, a: a * np.conj(y),
+        lambda y, a, T: y.real * np.exp(a * T) + 1j * y.imag * np.exp(-a * T),
+    ),
+    "real part": (lambda t, y, a: a * 1j * np.real(y), lambda y, a, T: y + 1j * a * T * y.real),
+    "phase": (lambda t, y, a: 1j * a * np.abs(y) ** 2 * y, lambda y, a, T: y * np.exp(1j * a * T * np.abs(y) ** 2)),
+    "one tiny part": (
+        lambda t, y, a: np.stack([a * y[0], 1e-7 * np.conj(y[1])]),
+        lambda y, a, T: np.array(
+            [y[0] * np.exp(a * T), y[1].real * np.exp(1e-7 * T) + 1j * y[1].imag * np.exp(-1e-7 * T)]
+        ),
+    ),
+    "holomorphic": (lambda t, y, a: 1j * a * y**2, lambda y, a, T: y / (1 - 1j * a * T * y)),
+}
+
+
+@pytest.mark.parametrize("method", ["RK23", "RK45", "DOP853", "BDF", "odeint"])
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_states(name, method):
+    slope, solution = COMPLEX[name]
+    y0, a, T = np.array([0.4 - 0.7j, 0.9 + 0.3j]), 0.6, 2.0
+    dy = np.array([0.3 + 0.5j, -0.2 + 0.4j])
+    rough = method in ("RK23", "BDF")
+    exact = {"rtol": 1e-6, "atol": 1e-8} if rough else {"rtol": 1e-9, "atol": 1e-11}
+
+    def end(y, a):
+        if method == "odeint":
+            return odeint(slope, y, [0.0, T], (a,), tfirst=True, **exact)[-1]
+        return solve_ivp(slope, (0.0, T), y, method, args=(a,), **exact).y[:, -1]
+
+    def along(d, da, h=1e-5):
+        return (solution(y0 + h * d, a + h * da, T) - solution(y0 - h * d, a - h * da, T)) / (2 * h)
+
+    w = np.array([1.0 - 2.0j, 0.5 + 1.0j])
+    gy, ga = ad.grad(lambda y, a: np.sum(np.real(w * end(y, a))), argnums=(0, 1))(y0, a)
+    units = np.eye(2)
+    expected = [np.sum(np.real(w * along(u, 0))) - 1j * np.sum(np.real(w * along(1j * u, 0))) for u in units]
+    near = {"rtol": 3e-4, "atol": 3e-4} if rough else {"rtol": 1e-6, "atol": 1e-8}
+    np.testing.assert_allclose(end(y0, a).data, solution(y0, a, T), **near)
+    np.testing.assert_allclose(gy, expected, **near)
+    np.testing.assert_allclose(ga, np.sum(np.real(w * along(0, 1))), **near)
+    np.testing.assert_allclose(ad.jvp(end, (y0, a), (dy, 1.0))[1], along(dy, 1.0), **near)
+
+
+def test_methods_that_take_no_complex_states_are_named():
+    for method in ("Radau", "LSODA"):
+        with pytest.raises(ArgumentError, match=f"solve_ivp: {method} takes no complex state; take RK45"):
+            solve_ivp(lambda t, y: 1j * y, (0.0, 1.0), np.ones(2, complex), method)
+    # So long that odeint would look whether the system is stiff.
+    turn = ad.grad(lambda w: np.real(odeint(lambda y, t: 1j * w * y, 1.0 + 0j, [0.0, 80.0])[-1]))(1.0)
+    np.testing.assert_allclose(turn, -80.0 * np.sin(80.0), rtol=1e-4)
