@@ -12,7 +12,7 @@ Univariate Distributions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from math import log, pi
 from operator import add, and_
 from typing import TYPE_CHECKING, Any
@@ -41,28 +41,43 @@ __all__ = [
     "bernoulli",
     "beta",
     "binom",
+    "burr12",
     "cauchy",
+    "chi",
     "chi2",
     "dirichlet",
     "expon",
     "f",
+    "fisk",
     "gamma",
+    "genextreme",
+    "genpareto",
     "geom",
+    "gumbel_l",
     "gumbel_r",
+    "halfcauchy",
+    "halflogistic",
     "halfnorm",
     "invgamma",
+    "invgauss",
     "laplace",
+    "levy",
     "logistic",
     "lognorm",
+    "lomax",
+    "maxwell",
     "multivariate_normal",
     "nbinom",
     "norm",
     "pareto",
     "poisson",
+    "powerlaw",
     "rayleigh",
     "t",
+    "triang",
     "uniform",
     "vonmises",
+    "weibull_max",
     "weibull_min",
 ]
 
@@ -220,8 +235,8 @@ class Continuous(_Named):
         The names of the shape parameters.
     logpdf, cdf, ppf, isf, mean, var, entropy : callable
         Of the standardised variable (the probability, that above; nothing) and the shape parameters.
-    support : (float, float)
-        Of the standardised variable.
+    support : (float, float) or callable
+        Of the standardised variable; a function of the shape parameters, where it depends on them.
     open : bool
         Whether the lower end of the support does not belong to it.
     valid : callable
@@ -254,7 +269,7 @@ class Continuous(_Named):
         entropy: Part,
         *,
         shapes: str = "",
-        support: tuple[float, float] = (-np.inf, np.inf),
+        support: tuple[float, float] | Part = (-np.inf, np.inf),
         open: bool = False,
         valid: Part = _positive,
         sf: Part | None = None,
@@ -265,7 +280,8 @@ class Continuous(_Named):
     ) -> None:
         parts: Any = (logpdf, cdf, sf or (lambda *a: 1.0 - self._cdf(*a)), ppf, isf, mean, var, entropy, valid, draw)
         self.name, self.shapes = name, shapes.split()
-        self._support, self._open = support, open
+        self._support: Formula = support if callable(support) else lambda *a: support
+        self._open = open
         self._logpdf, self._cdf, self._sf, self._ppf, self._isf, *parts = parts
         self._mean, self._var, self._entropy, self._valid, self._draw = parts
         low, high = tails
@@ -299,16 +315,18 @@ class Continuous(_Named):
         """
         point, shapes, middle, width, good, given = self._parameters(x, args, loc, scale, named)
         z = (point - middle) / width
-        low, high = self._support
+        low, high = (bare(end) for end in self._support(*shapes))
         at = z._array
-        under = at <= low if self._open or low == -np.inf else at < low
-        over = at >= high if high == np.inf else at > high
+        under = (at < low) | ((at == low) & (self._open | (low == -np.inf)))
+        over = (at > high) | ((at == high) & (high == np.inf))
         if not (np.any(under) or np.any(over)):
             made = formula(z, *shapes, width)
         else:
             # Some point of the support stands in for what lies outside, so that no formula meets what it is not
             # defined for.
-            inside = low + 0.5 if np.isfinite(low) else 0.0
+            left, right = np.isfinite(low), np.isfinite(high)
+            ends = np.where(left, low, np.where(right, high - 1.0, -0.5)), np.where(right, high, low + 1.0)
+            inside = np.where(right, 0.5 * (ends[0] + ends[1]), ends[0] + 0.5)
             made = where(under, below, where(over, above, formula(where(under | over, inside, z), *shapes, width)))
         return _finished(made, good, z.dtype, given)
 
@@ -344,24 +362,24 @@ class Continuous(_Named):
         """The logarithm of the probability of more than ``x``."""
         return self._apply(lambda z, *a: self._logsf(z, *a[:-1]), 0.0, -np.inf, x, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def _inverse(self, formula: Formula, ends: Any, q: Any, args: Any, loc: Any, scale: Any, named: Any) -> Any:
-        """``formula`` of a probability within (0, 1), the ends of the support at 0 and 1, NaN beyond."""
+    def _inverse(self, formula: Formula, order: int, q: Any, args: Any, loc: Any, scale: Any, named: Any) -> Any:
+        """``formula`` of a probability within (0, 1), the ends of the support in this order at 0 and 1, NaN beyond."""
         p, shapes, middle, width, good, given = self._parameters(q, args, loc, scale, named)
         p = p * 1.0
         inner = (p._array > 0) & (p._array < 1)
         good = good & (p._array >= 0) & (p._array <= 1)
         made = formula(p if np.all(inner) else where(inner, p, 0.5), *shapes)
         if not np.all(inner):
-            made = where(inner, made, np.where(p._array == 0, ends[0], ends[1]))
+            made = where(inner, made, where(p._array == 0, *self._support(*shapes)[::order]))
         return _finished(made * width + middle, good, np.result_type(p.dtype, width.dtype), given)
 
     def ppf(self, q: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The point below which the probability is ``q``: the inverse of ``cdf``; NaN outside of [0, 1]."""
-        return self._inverse(self._ppf, self._support, q, args, loc, scale, named)  # type: ignore[no-any-return]
+        return self._inverse(self._ppf, 1, q, args, loc, scale, named)  # type: ignore[no-any-return]
 
     def isf(self, q: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The point above which the probability is ``q``: the inverse of ``sf``; NaN outside of [0, 1]."""
-        return self._inverse(self._isf, self._support[::-1], q, args, loc, scale, named)  # type: ignore[no-any-return]
+        return self._inverse(self._isf, -1, q, args, loc, scale, named)  # type: ignore[no-any-return]
 
     def _constant(self, formula: Formula, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> Any:
         """``formula`` of the shape parameters, loc and scale."""
@@ -542,7 +560,7 @@ def _f_inverse(own: Formula, other: Formula) -> Formula:
     return lambda q, n, d: d * own(0.5 * n, 0.5 * d, q) / (n * other(0.5 * d, 0.5 * n, q))
 
 
-def _from(a: Any, least: float, formula: Formula, below: float) -> Any:
+def _from(a: Any, least: float, formula: Formula, below: Any) -> Any:
     """``formula(a)`` where a is greater than ``least``."""
     there = bare(a) > least
     return where(there, formula(where(there, a, least + 1.0)), below)
@@ -644,21 +662,161 @@ def _as_given(found: Any, *given: Any) -> Any:
     return found if any(hasattr(value, "_node") for value in given) else bare(found)
 
 
-_vonmises_ppf = Primitive(
+def _point(name: str, find: Formula, density: Formula, move: Formula) -> Primitive:
+    """``find(q, shape)`` as an operation, given the density there and the slope of the point in the shape."""
+    return Primitive(
+        name,
+        find,
+        lambda g, out, q, a: _as_given(quotient(g, density(out, a)), g, out, a),
+        lambda g, out, q, a: _as_given(g * move(_tensor(out), _tensor(a)), g, out, a),
+        sample=lambda draw: ((draw.array((2,), 0.2, 0.8), draw.array((), 0.5, 3.0)), {}),
+        pointwise=True,
+    )
+
+
+_vonmises_ppf = _point(
     "vonmises_ppf",
     _vonmises_inverse,
-    lambda g, out, q, kappa: _as_given(quotient(g, _vonmises_density(out, kappa)), g, out, kappa),
-    lambda g, out, q, kappa: _as_given(
-        -quotient(g * _vonmises_slope(_tensor(out), _tensor(kappa)), _vonmises_density(out, kappa)), g, out, kappa
-    ),
-    sample=lambda draw: ((draw.array((2,), 0.2, 0.8), draw.array((), 0.5, 3.0)), {}),
-    pointwise=True,
+    _vonmises_density,
+    lambda z, kappa: -quotient(_vonmises_slope(z, kappa), _vonmises_density(z, kappa)),
 )
 
 
 def _vonmises_var(kappa: Any) -> Any:
     j, kappa = _orders(_in_reach(kappa))
     return pi**2 / 3 + 4 * np.sum((1 - 2 * (j % 2)) * _share(j, kappa[..., None]) / j**2, axis=-1)
+
+
+def _invgauss_find(method: str, q: Any, mu: Any) -> Any:
+    found = getattr(require("scipy.stats").invgauss, method)(q, mu)
+    return np.reshape(found, np.broadcast_shapes(np.shape(q), np.shape(mu)))  # SciPy's has at least one axis
+
+
+def _invgauss_logpdf(z: Any, mu: Any) -> Any:
+    root = np.sqrt(z)
+    return -0.5 * (root / mu - 1 / root) ** 2 - 1.5 * np.log(z) - _HALF_LOG_TWO_PI
+
+
+def _invgauss_density(sign: float, z: Any, mu: Any) -> Any:
+    return sign * np.exp(_invgauss_logpdf(z, mu))
+
+
+def _invgauss_half(z: Any, mu: Any, side: float) -> Any:
+    """The probability below (-1) or above (1)."""
+    root = np.sqrt(z)
+    u, v = root / mu - 1 / root, root / mu + 1 / root
+    return special.ndtr(-side * u) - side * 0.5 * np.exp(-0.5 * u * u) * special.erfcx(0.5**0.5 * v)
+
+
+def _invgauss_tail(z: Any, mu: Any, side: float) -> Any:
+    root, half = np.sqrt(z), 0.5**0.5
+    u, v = root / mu - 1 / root, root / mu + 1 / root
+    return -0.5 * u * u + np.log(0.5 * (special.erfcx(side * half * u) - side * special.erfcx(half * v)))
+
+
+def _invgauss_move(z: Any, mu: Any) -> Any:
+    root = np.sqrt(z)
+    return (2 * pi) ** 0.5 * z * root * special.erfcx(0.5**0.5 * (root / mu + 1 / root)) / mu**2
+
+
+_invgauss_ppf, _invgauss_isf = (
+    _point(f"invgauss_{method}", partial(_invgauss_find, method), partial(_invgauss_density, sign), _invgauss_move)
+    for method, sign in (("ppf", 1.0), ("isf", -1.0))
+)
+
+
+def _log1p_over(c: Any, z: Any, times: Any = 1.0) -> Any:
+    """``times log(1 + c z) / c``; where c is 0, ``times z``."""
+    u = c * z
+    near = np.abs(bare(u)) < 0.5
+    series = times * z * special.hyp2f1(1.0, 1.0, 2.0, -where(near, u, 0.0))
+    return where(near, series, special.xlog1py(times, where(near, 1.0, u)) / where(near, 1.0, c))
+
+
+def _past(c: Any, least: float) -> Any:
+    return np.where(bare(c) == least, np.inf, np.nan)
+
+
+def _reach(c: Any) -> Any:
+    """``1 / c`` of a positive c, infinity else."""
+    return _from(c, 0, lambda c: 1 / c, np.inf)
+
+
+def _gamma_series(c: Any, power: int) -> Any:
+    """``log gamma(1 + c) / c``, or ``(log gamma(1 + 2 c) - 2 log gamma(1 + c)) / c^2`` (DLMF 5.7.3)."""
+    near = np.abs(bare(c)) < 0.1
+    at, away = where(near, c, 0.0), where(near, 1.0, c)
+    series: Any = 0.0
+    for k in range(26, 1, -1):
+        series = series * at + (-1) ** k * float(special.zeta(float(k)).data) / k * (1 if power == 1 else 2**k - 2)
+    if power == 1:
+        return where(near, at * series - _EULER, special.gammaln(1 + away) / away)
+    return where(near, series, (special.gammaln(1 + 2 * away) - 2 * special.gammaln(1 + away)) / away**2)
+
+
+def _gev_var(c: Any) -> Any:
+    """``(gamma(1 + 2 c) - gamma(1 + c)^2) / c^2``, which is ``pi^2 / 6`` at 0."""
+    return special.gamma(1 + c) ** 2 * special.boxcox(np.exp(_gamma_series(c, 2)), c * c)
+
+
+def _log1p_power(z: Any, c: Any) -> Any:
+    """``log(1 + z^c)``."""
+    return -special.log_expit(-c * _log(z))
+
+
+def _burr_moments(c: Any, d: Any, power: int) -> Any:
+    """The mean or the variance of ``burr12``."""
+    there = bare(c * d) > power
+    c, d = where(there, c, power + 1.0), where(there, d, 1.0)
+    first, second = (d * special.beta(d - k / c, 1 + k / c) for k in (1, power))
+    return where(there, first if power == 1 else second - first * first, np.nan)
+
+
+def _triang(z: Any, c: Any, rising: Formula, falling: Formula) -> Any:
+    """``rising(z, c)`` up to the mode ``c``, ``falling(1 - z, 1 - c)`` from there."""
+    left = (bare(z) < bare(c)) | (bare(c) == 1)
+    z, c = z + 0 * bare(c), c + 0 * bare(z)
+    return where(
+        left,
+        rising(where(left, z, 0.5), where(left, c, 0.5)),
+        falling(where(left, 0.5, 1 - z), where(left, 0.5, 1 - c)),
+    )
+
+
+def _triang_point(q: Any, c: Any) -> Any:
+    return _triang(q, c, lambda q, c: np.sqrt(c * q), lambda q, c: 1 - np.sqrt(c * q))
+
+
+def _mapped(
+    name: str,
+    logpdf: Part,
+    base: Continuous,
+    to: Formula,
+    back: Formula,
+    mean: Part,
+    var: Part,
+    entropy: Part,
+    *,
+    of: Formula = lambda *a: (),
+    falls: bool = False,
+    tails: tuple[Part | None, Part | None] = (None, None),
+    **options: Any,
+) -> Continuous:
+    """The distribution of ``z = back(y, *shapes)`` where ``y = to(z, *shapes)`` is ``base``'s with the parameters
+    ``of(*shapes)``; ``to`` rises or ``falls``. Probabilities, their logarithms and inverses are the base's.
+    """
+    at: Formula = lambda part: lambda z, *a: part(to(z, *a), *of(*a))
+    inverse: Formula = lambda part: lambda q, *a: back(part(q, *of(*a)), *a)
+    below, above = (base._cdf, base._logcdf, base._ppf), (base._sf, base._logsf, base._isf)
+    (cdf, logcdf, ppf), (sf, logsf, isf) = (above, below) if falls else (below, above)
+    options |= {} if tails[0] else {"logcdf": at(logcdf)}
+    options |= {} if tails[1] else {"logsf": at(logsf)}
+    parts = at(cdf), inverse(ppf), inverse(isf)
+    return Continuous(name, logpdf, *parts, mean, var, entropy, sf=at(sf), tails=tails, **options)
+
+
+def _finite(*shapes: Any) -> Any:
+    return reduce(and_, (np.isfinite(shape) for shape in shapes))
 
 
 _HALF_LINE = (0.0, np.inf)
@@ -715,6 +873,7 @@ expon = Continuous(
     lambda: 1.0,
     support=_HALF_LINE,
     sf=lambda z: np.exp(-z),
+    tails=(lambda z: _log(z) + np.log1p(-0.5 * z), None),
     logsf=lambda z: -z,
 )
 f = Continuous(
@@ -769,6 +928,31 @@ gumbel_r = Continuous(
     logcdf=lambda z: -np.exp(-z),
     tails=(None, lambda z: -z),
 )
+halfcauchy = Continuous(
+    "halfcauchy",
+    lambda z: log(2 / pi) - log1p_square(z),
+    lambda z: 2 / pi * np.arctan(z),
+    lambda q: np.tan(0.5 * pi * q),
+    lambda q: 1 / np.tan(0.5 * pi * q),
+    lambda: np.inf,
+    lambda: np.inf,
+    lambda: log(2 * pi),
+    support=_HALF_LINE,
+    sf=lambda z: 2 / pi * np.arctan2(1.0, z),
+)
+halflogistic = Continuous(
+    "halflogistic",
+    lambda z: log(2) + logistic_log_density.function(z),
+    lambda z: np.tanh(0.5 * z),
+    lambda q: 2 * np.arctanh(q),
+    lambda q: -special.logit(0.5 * q),
+    lambda: 2 * log(2),
+    lambda: pi**2 / 3 - 4 * log(2) ** 2,
+    lambda: 2 - log(2),
+    support=_HALF_LINE,
+    sf=lambda z: 2 * special.expit(-z),
+    tails=(None, lambda z: log(2) - z),
+)
 halfnorm = Continuous(
     "halfnorm",
     lambda z: 0.5 * log(2 / pi) - 0.5 * z * z,
@@ -780,7 +964,7 @@ halfnorm = Continuous(
     lambda: 0.5 * log(pi / 2) + 0.5,
     support=_HALF_LINE,
     sf=lambda z: special.erfc(z / 2**0.5),
-    logsf=lambda z: log(2) + special.log_ndtr(-z),
+    tails=(None, lambda z: log(2) + special.log_ndtr(-z)),
 )
 invgamma = Continuous(
     "invgamma",
@@ -796,6 +980,21 @@ invgamma = Continuous(
     open=True,
     sf=lambda z, a: special.gammainc(a, 1 / z),
     tails=(lambda z, a: _log_gamma_high(a, 1 / z), lambda z, a: _log_gamma_low(a, 1 / z, -np.log(z))),
+)
+invgauss = Continuous(
+    "invgauss",
+    _invgauss_logpdf,
+    lambda z, mu: _invgauss_half(z, mu, -1.0),
+    _invgauss_ppf.function,
+    _invgauss_isf.function,
+    lambda mu: mu,
+    lambda mu: mu**3,
+    lambda mu: 0.5 + _HALF_LOG_TWO_PI + 1.5 * (np.log(mu) - special.hyperu(1.0, 1.0, 2 / mu)),
+    shapes="mu",
+    support=_HALF_LINE,
+    open=True,
+    sf=lambda z, mu: _invgauss_half(z, mu, 1.0),
+    tails=(lambda z, mu: _invgauss_tail(z, mu, -1.0), lambda z, mu: _invgauss_tail(z, mu, 1.0)),
 )
 laplace = Continuous(
     "laplace",
@@ -893,6 +1092,24 @@ t = Continuous(
     sf=lambda z, df: special.stdtr(df, -z),
     tails=(lambda z, df: _log_t_low(-z, df), _log_t_low),
 )
+triang = Continuous(
+    "triang",
+    lambda z, c: _triang(z, c, *[lambda z, c: log(2) + _log(z) - np.log(c)] * 2),
+    lambda z, c: _triang(z, c, lambda z, c: z * z / c, lambda z, c: 1 - z * z / c),
+    _triang_point,
+    lambda q, c: 1 - _triang_point(q, 1 - c),
+    lambda c: (1 + c) / 3,
+    lambda c: (1 - c + c * c) / 18,
+    lambda c: 0.5 - log(2) + 0 * c,
+    shapes="c",
+    support=(0.0, 1.0),
+    valid=lambda c: (c >= 0) & (c <= 1),
+    sf=lambda z, c: _triang(z, c, lambda z, c: 1 - z * z / c, lambda z, c: z * z / c),
+    tails=(
+        lambda z, c: _triang(z, c, lambda z, c: 2 * _log(z) - np.log(c), lambda z, c: 0.0 * z),
+        lambda z, c: _triang(z, c, lambda z, c: 0.0 * z, lambda z, c: 2 * _log(z) - np.log(c)),
+    ),
+)
 uniform = Continuous(
     "uniform",
     lambda z: 0.0 * z,
@@ -930,6 +1147,153 @@ weibull_min = Continuous(
     sf=lambda z, c: np.exp(-(z**c)),
     tails=(lambda z, c: special.xlogy(c, z), None),
     logsf=lambda z, c: -(z**c),
+)
+
+# --- monotone maps of the rows above --------------------------------------------------------------------------------
+
+burr12 = _mapped(
+    "burr12",
+    lambda z, c, d: np.log(c * d) + special.xlogy(c - 1, z) - (d + 1) * _log1p_power(z, c),
+    expon,
+    lambda z, c, d: d * _log1p_power(z, c),
+    lambda y, c, d: np.expm1(y / d) ** (1 / c),
+    lambda c, d: _burr_moments(c, d, 1),
+    lambda c, d: _burr_moments(c, d, 2),
+    lambda c, d: 1 + 1 / d - np.log(c * d) + (1 - 1 / c) * (_EULER + special.psi(d)),
+    shapes="c d",
+    support=_HALF_LINE,
+    tails=(lambda z, c, d: np.log(d) + c * _log(z), None),
+)
+chi = _mapped(
+    "chi",
+    lambda z, df: special.xlogy(df - 1, z) - 0.5 * z * z - special.gammaln(0.5 * df) - log(2) * (0.5 * df - 1),
+    chi2,
+    lambda z, df: z * z,
+    lambda y, df: np.sqrt(y),
+    lambda df: 2**0.5 * special.poch(0.5 * df, 0.5),
+    lambda df: df - 2 * special.poch(0.5 * df, 0.5) ** 2,
+    lambda df: special.gammaln(0.5 * df) + 0.5 * (df - log(2) - (df - 1) * special.psi(0.5 * df)),
+    of=lambda df: (df,),
+    shapes="df",
+    support=_HALF_LINE,
+    tails=(
+        lambda z, df: _log_gamma_low(0.5 * df, 0.5 * z * z, 2 * _log(z) - log(2)),
+        lambda z, df: _log_gamma_high(0.5 * df, 0.5 * z * z),
+    ),
+)
+fisk = _mapped(
+    "fisk",
+    lambda z, c: np.log(c) + special.xlogy(c - 1, z) - 2 * _log1p_power(z, c),
+    logistic,
+    lambda z, c: c * _log(z),
+    lambda y, c: np.exp(y / c),
+    lambda c: _burr_moments(c, 1.0, 1),
+    lambda c: _burr_moments(c, 1.0, 2),
+    lambda c: 2 - np.log(c),
+    shapes="c",
+    support=_HALF_LINE,
+)
+genextreme = _mapped(
+    "genextreme",
+    lambda z, c: -_log1p_over(-c, z, 1 - c) - np.exp(-_log1p_over(-c, z)),
+    gumbel_r,
+    lambda z, c: _log1p_over(-c, z),
+    lambda y, c: -special.boxcox(np.exp(-y), c),
+    lambda c: _from(c, -1, lambda c: -special.boxcox(np.exp(_gamma_series(c, 1)), c), _past(c, -1)),
+    lambda c: _from(c, -0.5, _gev_var, _past(c, -0.5)),
+    lambda c: 1 + _EULER * (1 - c),
+    shapes="c",
+    support=lambda c: (-_reach(-c), _reach(c)),
+    valid=_finite,
+)
+genpareto = _mapped(
+    "genpareto",
+    lambda z, c: -_log1p_over(c, z, 1 + c),
+    expon,
+    lambda z, c: _log1p_over(c, z),
+    lambda y, c: -special.boxcox(np.exp(-y), -c),
+    lambda c: _from(-c, -1, lambda d: 1 / (1 + d), np.inf),
+    lambda c: _from(-c, -0.5, lambda d: 1 / ((1 + d) ** 2 * (1 + 2 * d)), np.nan),
+    lambda c: 1 + c,
+    shapes="c",
+    support=lambda c: (0.0, _reach(-c)),
+    valid=_finite,
+)
+gumbel_l = _mapped(
+    "gumbel_l",
+    lambda z: gumbel_log_density.function(-z),
+    gumbel_r,
+    lambda z: -z,
+    lambda y: -y,
+    lambda: -_EULER,
+    lambda: pi**2 / 6,
+    lambda: _EULER + 1,
+    falls=True,
+)
+levy = _mapped(
+    "levy",
+    lambda z: -1.5 * np.log(z) - 0.5 / z - _HALF_LOG_TWO_PI,
+    chi2,
+    lambda z: 1 / z,
+    lambda y: 1 / y,
+    lambda: np.inf,
+    lambda: np.inf,
+    lambda: 0.5 * (1 + 3 * _EULER + log(16 * pi)),
+    of=lambda: (1.0,),
+    falls=True,
+    support=_HALF_LINE,
+    open=True,
+)
+lomax = _mapped(
+    "lomax",
+    lambda z, c: np.log(c) - (c + 1) * np.log1p(z),
+    expon,
+    lambda z, c: c * np.log1p(z),
+    lambda y, c: np.expm1(y / c),
+    lambda c: _from(c, 1, lambda c: 1 / (c - 1), np.inf),
+    lambda c: _from(c, 2, lambda c: c / ((c - 1) ** 2 * (c - 2)), np.inf),
+    lambda c: 1 + 1 / c - np.log(c),
+    shapes="c",
+    support=_HALF_LINE,
+)
+maxwell = _mapped(
+    "maxwell",
+    lambda z: 0.5 * log(2 / pi) + 2 * _log(z) - 0.5 * z * z,
+    chi,
+    lambda z: z,
+    lambda y: y,
+    lambda: (8 / pi) ** 0.5,
+    lambda: 3 - 8 / pi,
+    lambda: _EULER + _HALF_LOG_TWO_PI - 0.5,
+    of=lambda: (3.0,),
+    support=_HALF_LINE,
+)
+powerlaw = _mapped(
+    "powerlaw",
+    lambda z, a: np.log(a) + special.xlogy(a - 1, z),
+    expon,
+    lambda z, a: -a * _log(z),
+    lambda y, a: np.exp(-y / a),
+    lambda a: a / (a + 1),
+    lambda a: a / ((a + 2) * (a + 1) ** 2),
+    lambda a: 1 - 1 / a - np.log(a),
+    falls=True,
+    shapes="a",
+    support=(0.0, 1.0),
+)
+weibull_max = _mapped(
+    "weibull_max",
+    lambda z, c: weibull_min._logpdf(-z, c),
+    weibull_min,
+    lambda z, c: -z,
+    lambda y, c: -y,
+    lambda c: -weibull_min._mean(c),
+    weibull_min._var,
+    weibull_min._entropy,
+    of=lambda c: (c,),
+    falls=True,
+    shapes="c",
+    support=(-np.inf, 0.0),
 )
 
 
