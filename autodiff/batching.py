@@ -21,6 +21,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable as Unbatchable
+from autodiff.core.errors import GraphError
 
 
 def is_batched(value: Any) -> bool:
@@ -162,6 +163,15 @@ class Lanes(Batched):
     def _like(self, array: Any) -> Any:
         return Lanes(array, self.level)
 
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        needs_alive(self.level)
+        raise Unbatchable
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            needs_alive(self.level)
+        return super().__getattr__(name)
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(hasattr(x, "_node") or x.__class__ is Batched for x in inputs):
             return NotImplemented
@@ -175,9 +185,20 @@ class Lanes(Batched):
         return _at_innermost(function, args, kwargs)
 
 
+def needs_alive(level: Any) -> None:
+    """Refuse what is left of a level of ``vmap`` that has ended."""
+    if not level.alive:
+        raise GraphError(
+            "a tensor holds the examples of a vmap that has ended: the function wrote one of them into a tensor from"
+            " outside, or kept it; let the function return what is needed"
+        )
+
+
 def _at_innermost(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     found: list[Any] = []
     _every(Lanes, lambda v: found.append(v.level), [list(args), kwargs])
+    for one in found:
+        needs_alive(one)
     level = max(found, key=lambda one: one.depth)
     lowered = _every(Lanes, lambda v: Batched(v.array) if v.level is level else v, [list(args), kwargs])
     if function not in _HANDLERS and hasattr(function, "__wrapped__"):  # no ufunc: goes to _loop

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching import Batched, Lanes, count, each
+from autodiff.batching import Batched, Lanes, count, each, needs_alive
 from autodiff.containers import as_array
 from autodiff.core import forward
 from autodiff.core import op as core
@@ -313,6 +313,8 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
         arrays.append(getattr(value, "_data", lower[-1]))
     attrs = {name: hold_argument(value) for name, value in attrs.items()}
     if not level.alive:  # what has leaked from a transform that has ended
+        if level.lanes is not None:
+            needs_alive(level)
         return record(op, lower, attrs, residuals)
     kept: list[Any] = []
     if level.lanes is not None:

@@ -15,6 +15,7 @@ from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive, above
 from autodiff.ops.common import bare
+from autodiff.views import view_of
 
 P = Primitive
 
@@ -652,4 +653,4 @@ def tile(A: Any, reps: Any) -> Any:
     wide = tuple(n for count, side in zip(counts, shape, strict=True) for n in (count, side))
     result = reshape(broadcast_to(reshape(x, spaced), wide), tuple(c * n for c, n in zip(counts, shape, strict=True)))
     # Where nothing is repeated that is a view, and NumPy gives a copy.
-    return result.copy() if result._data.base is not None else result
+    return result.copy() if view_of(result) is not None else result

@@ -381,3 +381,41 @@ def test_random_programs_of_views_and_writes(block):
         np.testing.assert_allclose(ad.vmap(f)(rows), truth, err_msg=f"program {seed}")
         np.testing.assert_allclose(ad.vmap(ad.value_and_grad(f))(rows)[0], truth, err_msg=f"program {seed}")
     assert ran > 25
+
+
+FROM_OUTSIDE = {
+    "an element": lambda held, x: held.__setitem__(0, x[0]),
+    "through a view": lambda held, x: held[1:].__setitem__(0, x[0]),
+    "in place": lambda held, x: held.__iadd__(x),
+    "copyto": lambda held, x: np.copyto(held, x),
+    "out=": lambda held, x: np.add(x, 1, out=held),
+}
+
+
+@pytest.mark.parametrize("name", FROM_OUTSIDE)
+def test_what_an_example_wrote_into_a_tensor_from_outside_is_not_used_after_it(name):
+    held = ad.tensor(np.arange(5.0))
+
+    def f(x):
+        FROM_OUTSIDE[name](held, x)
+        return held * 1
+
+    ad.vmap(f)(ROWS)
+    for use in (
+        lambda: held * 2,
+        lambda: np.sum(held),
+        lambda: np.asarray(held),
+        lambda: ad.vmap(lambda x: x * held)(ROWS),
+    ):
+        with pytest.raises(ad.GraphError, match="a vmap that has ended"):
+            use()
+
+
+@pytest.mark.parametrize("times", [2, (2, 1), (1, 3), 1])
+def test_what_tile_gives_may_be_written_into(times):
+    def f(x):
+        y = np.tile(x, times)
+        y[..., 0] = x[1]
+        return y * 1
+
+    np.testing.assert_array_equal(ad.vmap(f)(ROWS), [f(row.copy()) for row in ROWS])
