@@ -871,7 +871,7 @@ def polysub(a1: ArrayLike, a2: ArrayLike) -> Tensor:
     """Differentiable ``numpy.polysub``."""
 
 def polyval(p: ArrayLike, x: ArrayLike) -> Tensor:
-    """Differentiable ``numpy.polyval``, by Horner's rule, in coefficients and points."""
+    """Differentiable ``numpy.polyval``, by Horner's rule, in coefficients and points; of a ``numpy.poly1d`` the coefficients of what it is put into."""
 
 def positive(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.positive``."""

@@ -174,6 +174,8 @@ def eigh(
     ------
     numpy.linalg.LinAlgError
         If ``b`` is not positive definite.
+    ArgumentError
+        If there is no such ``type`` or subset.
 
     Examples
     --------
@@ -184,9 +186,13 @@ def eigh(
     if isinstance(b, str):
         b, UPLO = None, b
     uplo = ("L" if lower else "U") if UPLO is None else UPLO
-    part = slice(None) if subset_by_index is None else slice(subset_by_index[0], subset_by_index[1] + 1)
     if type not in (1, 2, 3):
         raise ArgumentError(f"eigh: type is 1, 2 or 3, got {type!r}")
+    n = np.shape(a)[-1] if np.ndim(a) else 0
+    first, last = (0, n - 1) if subset_by_index is None else subset_by_index
+    if subset_by_index is not None and not 0 <= first <= last < n:
+        raise ArgumentError(f"eigh: subset_by_index is (first, last) of {n} values, got {subset_by_index!r}")
+    part = slice(first, last + 1)
     if b is None:
         if eigvals_only:
             return linalg.eigvalsh(a, uplo)[..., part]

@@ -203,6 +203,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
             raise ShapeError(f"gradient: coordinates of shape {coordinates} for an axis of length {n}")
         plain: Any = np.gradient
         plain(np.zeros(n), edge_order=edge_order)  # NumPy tells what is wrong
+        if np.ndim(bare(step)) and np.asarray(bare(step)).dtype.kind in "iu":
+            step = np.asarray(bare(step), float)  # differences of unsigned integers wrap
         if np.ndim(bare(step)) and not tracked(step):
             width = np.diff(bare(step))
             step = width[0] if np.all(width == width[0]) else step  # as NumPy

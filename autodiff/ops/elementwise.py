@@ -356,7 +356,7 @@ copysign = P(
     "copysign",
     np.copysign,
     lambda g, out, x, y: g * (np.copysign(1, bare(y)) * np.sign(bare(x))),
-    lambda g, out, x, y: 0 * g,
+    lambda g, out, x, y: np.where(False, g, 0),
     domain=[(0.3, 3.0), (0.3, 3.0)],
 )
 
@@ -491,7 +491,7 @@ real = P("real", lambda x: np.real(x), lambda g, out, x: g, tangent="pointwise",
 imag = P(
     "imag",
     lambda x: np.imag(x),
-    lambda g, out, x: -1j * g if x.dtype.kind == "c" else 0 * g,
+    lambda g, out, x: -1j * g if x.dtype.kind == "c" else np.where(False, g, 0),
     tangent="pointwise",
     numpy=np.imag,
 )

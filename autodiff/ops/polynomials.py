@@ -25,8 +25,15 @@ def _vector(name: str, value: Any) -> Any:
 
 @dispatch.implements(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
-    """Differentiable ``numpy.polyval``, by Horner's rule, in coefficients and points."""
+    """Differentiable ``numpy.polyval``, by Horner's rule, in coefficients and points; of a ``numpy.poly1d`` the
+    coefficients of what it is put into.
+    """
     coefficients, t = _tensor(p), _tensor(x)
+    if isinstance(x, np.poly1d):
+        result = coefficients[:1]
+        for i in range(1, coefficients.shape[0]):
+            result = polyadd(polymul(result, t), coefficients[i])
+        return result
     result = _tensor(np.zeros_like(t._array))
     for i in range(coefficients.shape[0]):
         result = result * t + coefficients[i]
@@ -222,7 +229,7 @@ def poly(seq_of_zeros: Any) -> Any:
     plain = np.poly(t._array)  # it refuses other shapes
     if not t.size:
         return plain
-    t = t if t.dtype.kind in "fc" else t.astype(np.asarray(plain).dtype)
+    t = t if t.dtype.kind == "c" else t.astype(np.asarray(plain).dtype, copy=False)
     zero, result = np.zeros(1, t.dtype), np.ones(1, t.dtype)
     for i in range(t.size):
         result = shaping.concatenate([result, zero]) - t[i] * shaping.concatenate([zero, result])

@@ -82,7 +82,8 @@ def _last(ufunc: Any, accumulate: Callable[..., Any]) -> Callable[..., Any]:
         t = reductions._settled(f"{ufunc.__name__}.reduce", t, None, None, where, ufunc.identity)
         axes = axes_of(axis if t.ndim else None, t.ndim)
         rest = [k for k in range(t.ndim) if k not in axes]
-        t = shaping.transpose(t, (*axes, *rest)).reshape((-1, *(t.shape[k] for k in rest)))
+        count = int(np.prod([t.shape[k] for k in axes], dtype=int))
+        t = shaping.transpose(t, (*axes, *rest)).reshape((count, *(t.shape[k] for k in rest)))
         if given:
             first = shaping.broadcast_to(_tensor(initial).astype(plain.dtype), (1, *t.shape[1:]))
             t = shaping.concatenate([first, t])

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.functions import constant_argument
 from nn.functional.common import as_input, as_real, as_tensor, in_single, via_single
 from nn.init import default_generator
 
@@ -201,7 +202,7 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     >>> hardshrink([-2.0, 0.3, 2.0]).data
     array([-2.,  0.,  2.])
     """
-    x = as_real("hardshrink", input)
+    x, lambd = as_real("hardshrink", input), constant_argument("hardshrink", "lambd", lambd)
     return np.where((x >= -lambd) & (x <= lambd), 0.0, x)  # type: ignore[return-value]
 
 
@@ -214,7 +215,7 @@ def threshold(input: Any, threshold: float, value: float) -> Tensor:
     array([7., 7., 2.])
     """
     x = as_real("threshold", input)
-    return np.where(x <= threshold, value, x)  # type: ignore[return-value]
+    return np.where(x <= constant_argument("threshold", "threshold", threshold), value, x)  # type: ignore[return-value]
 
 
 def maxout(input: Any, pool_size: int, dim: int = 1) -> Tensor:

@@ -186,3 +186,11 @@ def test_a_probability_that_asks_for_a_gradient_is_refused(function):
     with pytest.raises(ad.NotDifferentiableError, match="argument 'dropout_p'"):
         ad.grad(lambda p: np.sum(F.scaled_dot_product_attention(x, x, x, dropout_p=p)))(0.3)
     assert function(x, ad.tensor(0.5)).shape == x.shape
+
+
+@pytest.mark.parametrize(("name", "option"), [("hardshrink", "lambd"), ("threshold", "threshold")])
+def test_thresholds_have_no_gradient(name, option):
+    rest = {"value": 0.0} if name == "threshold" else {}
+    for given in (ad.tensor(0.5, requires_grad=True), ad.tensor(0.25, requires_grad=True) * 2):
+        with pytest.raises(ad.NotDifferentiableError, match=f"{name} has no gradient .*{option}"):
+            getattr(F, name)(np.ones(3), **{option: given}, **rest)

@@ -331,6 +331,14 @@ def test_roots_that_are_equal_are_refused_where_they_are_differentiated():
     np.testing.assert_allclose(found, [3.0, -1.0, 1 / 3, -1 / 9])
 
 
+def test_a_polynomial_is_put_into_another():
+    p, inner = np.array([2.0, -1.0, 3.0]), np.poly1d([1.0, 2.0])
+    np.testing.assert_array_equal(np.polyval(ad.tensor(p), inner).data, np.polyval(p, inner).coefficients)
+    np.testing.assert_allclose(ad.jacrev(lambda p: np.polyval(p, inner))(p), [[1, 0, 0], [4, 1, 0], [4, 2, 1]])
+    half = np.array([1.0, 2.0], np.float16)
+    assert np.poly(ad.tensor(half)).dtype == np.poly(half).dtype
+
+
 def test_a_fit_that_is_not_determined_warns_as_numpys():
     with pytest.warns(np.exceptions.RankWarning):
         np.polyfit(ad.tensor(np.ones(3)), np.arange(3.0), 1)

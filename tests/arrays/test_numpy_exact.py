@@ -363,6 +363,7 @@ def test_reductions_leave_out(name):
 
     x = np.random.default_rng(5).normal(size=(2, 3))
     same(f, x)
+    same(lambda x: getattr(np, name).reduce(x[:0], axis=1, initial=0.5), x)
     check_gradients(f, x, order=2)
 
 
@@ -420,6 +421,15 @@ def test_gradients_of_samples(steps, order, dtype):
         x[1, 2] = np.inf
         for found, right in zip(np.gradient(ad.tensor(x), *steps), np.gradient(x, *steps), strict=True):
             np.testing.assert_allclose(found.data, right)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, np.int8])
+def test_gradients_at_places_that_are_small_integers(dtype):
+    places, x = np.array([1, 3, 4, 9, 100], dtype), np.array([1.0, 4.0, 2.0, 8.0, 5.0])
+    for order in (1, 2):
+        same(lambda x: np.gradient(x, places, edge_order=order), x)  # noqa: B023
+        found = np.gradient(x, ad.tensor(places), edge_order=order)
+        np.testing.assert_allclose(getattr(found, "data", found), np.gradient(x, places, edge_order=order))
 
 
 WHOLE_NUMBERS = {

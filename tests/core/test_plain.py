@@ -59,6 +59,31 @@ def test_fast_and_plain_give_the_same_bits(name):
             assert everything() == fast
 
 
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if registry[n].pointwise and None not in getattr(registry[n], "rules", ())]
+)
+@pytest.mark.parametrize("at", [np.inf, np.nan])
+def test_fast_and_plain_do_the_same_with_what_is_not_finite(name, at):
+    op = registry[name]
+    args, kwargs = sample_call(op, RandomDraw(np.random.default_rng([3, *name.encode()])))
+
+    def gradients():
+        given = zip(op.parameters, args, strict=False)
+        wanted = [p.name in op.inputs and np.asarray(a).dtype.kind in "fc" for p, a in given]
+        leaves = [ad.tensor(a, requires_grad=True) if w else a for a, w in zip(args, wanted, strict=True)]
+        out = op.function(*leaves, **kwargs)
+        if out.requires_grad and out.size:
+            seed = np.ones(out.shape, out.dtype)
+            seed.flat[0] = at
+            with np.errstate(all="ignore"):
+                out.backward(seed)
+        return bits([getattr(leaf, "grad", None) for leaf in leaves])
+
+    fast = gradients()
+    with ad.plain():
+        assert gradients() == fast
+
+
 def test_a_network_takes_the_same_step_either_way():
     rng = np.random.default_rng(0)
     x, w, b = (rng.normal(size=s).astype(np.float32) for s in ((8, 5), (3, 5), (3,)))

@@ -339,6 +339,10 @@ def test_the_generalised_eigenvalue_problem(which, kind):
         np.testing.assert_allclose(left @ vectors.data, right * values.data, atol=1e-9)
         metric = np.linalg.inv(b) if which == 3 else b
         np.testing.assert_allclose(vectors.data.conj().T @ metric @ vectors.data, np.eye(4), atol=1e-10)
+    for wrong in [(3, 4), (2, 1), (-1, 2)]:
+        for other in (None, b):
+            with pytest.raises(ad.ArgumentError, match="of 4 values"):
+                ad.linalg.eigvalsh(a, other, subset_by_index=wrong)
     real = of_hermitian(3, "d")
     check_gradients(lambda x, y: ad.linalg.eigh(x, y, type=which, eigvals_only=True), *real)
     check_gradients(lambda x, y: ad.linalg.eigh(x, y, type=which)[1] ** 2, *real)
