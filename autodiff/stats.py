@@ -671,6 +671,7 @@ def _point(name: str, find: Formula, density: Formula, move: Formula) -> Primiti
         lambda g, out, q, a: _as_given(g * move(_tensor(out), _tensor(a)), g, out, a),
         sample=lambda draw: ((draw.array((2,), 0.2, 0.8), draw.array((), 0.5, 3.0)), {}),
         pointwise=True,
+        reach=(1e-30, 1e30),
     )
 
 
@@ -687,9 +688,20 @@ def _vonmises_var(kappa: Any) -> Any:
     return pi**2 / 3 + 4 * np.sum((1 - 2 * (j % 2)) * _share(j, kappa[..., None]) / j**2, axis=-1)
 
 
-def _invgauss_find(method: str, q: Any, mu: Any) -> Any:
-    found = getattr(require("scipy.stats").invgauss, method)(q, mu)
-    return np.reshape(found, np.broadcast_shapes(np.shape(q), np.shape(mu)))  # SciPy's has at least one axis
+def _invgauss_find(upper: bool, q: Any, mu: Any) -> Any:
+    """The logarithm of the point by halving; SciPy's inverse ends the process for some numbers."""
+    below, above = (1 - q, q) if upper else (q, 1 - q)
+    low = np.full(np.broadcast_shapes(np.shape(q), np.shape(mu)), -745.0)
+    high = np.full(low.shape, 709.0)
+    with np.errstate(all="ignore"):
+        for _ in range(64):
+            middle = 0.5 * (low + high)
+            z = _tensor(np.exp(middle))
+            less = bare(_invgauss_half(z, _tensor(mu), -1.0)) < below
+            short = np.where(np.less(below, above), less, bare(_invgauss_half(z, _tensor(mu), 1.0)) > above)
+            low, high = np.where(short, middle, low), np.where(short, high, middle)
+        found = np.where((q > 0) & (q < 1), np.exp(low), np.nan) + 0.0 * mu
+    return found.astype(np.result_type(q, mu, np.float32))
 
 
 def _invgauss_logpdf(z: Any, mu: Any) -> Any:
@@ -720,7 +732,9 @@ def _invgauss_move(z: Any, mu: Any) -> Any:
 
 
 _invgauss_ppf, _invgauss_isf = (
-    _point(f"invgauss_{method}", partial(_invgauss_find, method), partial(_invgauss_density, sign), _invgauss_move)
+    _point(
+        f"invgauss_{method}", partial(_invgauss_find, method == "isf"), partial(_invgauss_density, sign), _invgauss_move
+    )
     for method, sign in (("ppf", 1.0), ("isf", -1.0))
 )
 
