@@ -57,6 +57,16 @@ class _Call:
         raise NotImplementedError
 
 
+def _both_kinds(given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    match given:
+        case (tuple() as args, dict() as kwargs):
+            return args, kwargs
+    raise ArgumentError(
+        "a forward pre-hook with_kwargs gives None or the tuple of arguments and the dict of keywords, got"
+        f" {type(given).__name__}"
+    )
+
+
 class Module:
     """Base of every layer and network; names and behaviour as ``torch.nn.Module``.
 
@@ -227,7 +237,9 @@ class Module:
             with scope(self.__dict__.get("_scope", type(self).__name__)):
                 for number, pre_hook in list(self._forward_pre_hooks.items()):
                     if number in self._hooks_with_kwargs:
-                        args, kwargs = pre_hook(self, args, kwargs) or (args, kwargs)
+                        changed = pre_hook(self, args, kwargs)
+                        if changed is not None:
+                            args, kwargs = _both_kinds(changed)
                         continue
                     changed = pre_hook(self, args)
                     if changed is not None:

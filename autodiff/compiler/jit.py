@@ -520,11 +520,9 @@ def jit(
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     places = static_argnums if isinstance(static_argnums, Sequence) else (static_argnums,)
     if places:
-        named = {
-            p.name: p.kind for p in inspect.signature(function).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD
-        }
-        chosen = [list(named)[place] for place in places if place in range(-len(named), len(named))]
-        if len(chosen) < len(places) or any(named[name] is inspect.Parameter.POSITIONAL_ONLY for name in chosen):
+        named = [p.name for p in inspect.signature(function).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+        chosen = [named[place] for place in places if place in range(-len(named), len(named))]
+        if len(chosen) < len(places):
             raise ArgumentError(
                 f"jit: static_argnums={static_argnums!r} are places of arguments with a name, here {', '.join(named)}"
             )

@@ -775,7 +775,10 @@ def test_static_arguments_by_place():
         np.testing.assert_array_equal(power(np.arange(3.0), 2), [0.0, 2.0, 4.0])
         np.testing.assert_array_equal(power(np.arange(3.0), n=3), [0.0, 1.0, 8.0])
         assert len(power.plans) == 2
-    for f, places in ((lambda x, /: x, 0), (lambda x: x, 1), (lambda *x: x[0], (0,))):
+    nameless = autodiff.jit(lambda n, x, /, **more: x**n + len(more), static_argnums=0)
+    np.testing.assert_array_equal([nameless(n, np.arange(2.0), n=7) for n in (2, 3, 2)], [[1.0, 2.0]] * 3)
+    assert len(nameless.plans) == 2
+    for f, places in ((lambda x: x, 1), (lambda *x: x[0], (0,))):
         with pytest.raises(autodiff.ArgumentError, match="static_argnums"):
             autodiff.jit(f, static_argnums=places)
 

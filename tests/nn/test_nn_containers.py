@@ -169,6 +169,10 @@ def test_hooks_take_keywords_come_first_and_end_with_a_block():
     assert (layer(2, scale=3), seen) == (6, [30, 6])
     with pytest.raises(ArgumentError, match="a hook is a function, got int"):
         layer.register_forward_hook(3)
+    for wrong in (5, (), ({}, ()), (1, {})):
+        with layer.register_forward_pre_hook(lambda module, args, kwargs, wrong=wrong: wrong, with_kwargs=True):
+            with pytest.raises(ArgumentError, match="gives None or the tuple of arguments and the dict"):
+                layer(2)
 
 
 @pytest.mark.parametrize("again", ["register", "assign after del"])
