@@ -92,6 +92,10 @@ def read(op: Any, position: int, value: Any) -> Any:
     DTypeError
         If it holds no numbers.
     """
+    if value is None:
+        raise DTypeError(
+            f"{op.name}: argument {argument(op, position)} is None; does what computed it return its result?"
+        )
     if isinstance(value, Batched):
         return value  # arrays of a transform's own
     if hasattr(type(value), "as_array"):

@@ -143,7 +143,10 @@ class Tensor(_Base):
         except (TypeError, ValueError) as error:
             raise DTypeError(f"Tensor: cannot make an array of {type(data).__name__}: {error}") from error
         if array.dtype.kind not in "biufc":
-            raise DTypeError(f"Tensor: data of dtype {array.dtype}; a Tensor holds numbers or booleans")
+            what = (
+                f"data of dtype {array.dtype}" if data is not None else "None; does what computed it return its result?"
+            )
+            raise DTypeError(f"Tensor: {what}; a Tensor holds numbers or booleans")
         # A number stays NumPy's scalar until somebody asks for .data: arithmetic on it takes a tenth of the time.
         self._data = array if array.ndim else array[()]
         self._node = None

@@ -17,7 +17,7 @@ from autodiff.core import op as core
 from autodiff.core.errors import AnomalyError, AutodiffError, DTypeError, ShapeError
 from autodiff.core.graph import Node
 from autodiff.core.modes import Mode, State, current_state
-from autodiff.core.op import PYTHON_NUMBERS
+from autodiff.core.op import PYTHON_NUMBERS, argument
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -149,6 +149,12 @@ def _explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
     """NumPy's complaint, with the operation and its inputs' shapes and dtypes."""
     if isinstance(error, (AutodiffError, Warning, ArithmeticError)):
         return error
+    if isinstance(error, (AttributeError, TypeError)) and not op.variadic:
+        optional = {p.name for p in op.parameters if p.default is None}
+        for place, value in enumerate(inputs):
+            if value is None and op.inputs[place] not in optional:
+                what = f"{op.name}: argument {argument(op, place)}"
+                return DTypeError(f"{what} is None; does what computed it return its result?")
     message = f"{op.name}({', '.join(_facts(x) for x in inputs)}): {error}"
     # An IndexError is a LookupError, a LinAlgError a ValueError and an AxisError both: the narrower come first.
     for kind, ours in (

@@ -501,6 +501,11 @@ class Module:
         ShapeError, DTypeError
             If an entry does not fit; it is named, and the module is left as it was.
         """
+        if not isinstance(state_dict, Mapping):
+            raise ArgumentError(
+                f"load_state_dict: takes what state_dict() gives, got a {type(state_dict).__name__}; for a file write"
+                " nn.load(module, path)"
+            )
         # Layers that do not know their shapes yet are held beside those that would fit, until everything is checked.
         lazy = [(m, m._made_for(path, state_dict)) for path, m in self.named_modules() if hasattr(m, "_made_for")]
         fitting = {id(m): made for m, made in lazy if made is not None}

@@ -326,7 +326,7 @@ def hold_argument(value: Any) -> Any:
 def coerce(op: Any, place: int, value: Any) -> Any:
     """An input as a Tensor, an ndarray, a Python number or None."""
     kind = value.__class__
-    if hasattr(value, "_node") or kind is np.ndarray or kind in PYTHON_NUMBERS or value is None:
+    if hasattr(value, "_node") or kind is np.ndarray or kind in PYTHON_NUMBERS or (place and value is None):
         return value
     return above.read(op, place, value)
 

@@ -98,10 +98,10 @@ _FOLLOWED = """
 
 _READING = """
     _kind = {name}.__class__
-    if _kind is _Tensor or (_kind not in _bare and hasattr({name}, "_node")):
+    if _kind is _Tensor or (_kind not in _bare{i} and hasattr({name}, "_node")):
         _a{i} = {name}._data
         _p{i} = {name}._node{as_array}
-    elif _kind in _bare:
+    elif _kind in _bare{i}:
         _a{i} = {name}
         _p{i} = None
     else:
@@ -431,7 +431,8 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "Tensor": core.above.tensor,
         "arrayed": arrayed,
         "asarray": np.asarray,
-        "bare": PYTHON_NUMBERS | {np.ndarray, type(None)},
+        **{f"bare{i}": PYTHON_NUMBERS | {np.ndarray, type(None)} for i in range(1, len(op.inputs))},
+        "bare0": PYTHON_NUMBERS | {np.ndarray},  # no operation does without its first input
         "call": call,
         "check_unwritten": backward.above.check_unwritten,
         "constant": core.above.constant,

@@ -256,7 +256,7 @@ def draw(
         if isinstance(output, Tensor) or not callable(output):
             if args:
                 raise ArgumentError("draw: arguments follow a callable only; options go by name")
-            outputs = [output] if isinstance(output, Tensor) else list(output)
+            outputs = [output] if isinstance(output, Tensor) else list(output) if np.iterable(output) else []
             if not outputs or not all(isinstance(t, Tensor) for t in outputs):
                 raise ArgumentError("draw: pass a Tensor, a sequence of Tensors, or a callable and its arguments")
         else:

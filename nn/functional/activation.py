@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.functions import constant_argument
-from nn.functional.common import as_input, as_real, as_tensor, in_single, via_single
+from nn.functional.common import as_floats, as_input, as_real, as_tensor, in_single, via_single
 from nn.init import default_generator
 
 __all__ = [
@@ -441,8 +441,7 @@ def glu(input: Any, dim: int = -1) -> Tensor:
 
 
 def _cast(input: Any, dtype: DTypeLike | None) -> Any:
-    x = as_input(input)
-    return x if dtype is None else x.astype(dtype)
+    return as_floats(input) if dtype is None else as_input(input).astype(dtype)
 
 
 def softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ import numpy as np
 
 from autodiff import Tensor, array
 from autodiff.containers import as_array
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.dispatch import bare, holds_tensor
 from autodiff.docstrings import of_axes
 from autodiff.functions import constant_argument
@@ -41,11 +42,29 @@ def in_single(function: F) -> F:
     return wide  # type: ignore[return-value]
 
 
+def _asked() -> str:
+    """The public function that is running."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_name not in frame.f_globals.get("__all__", ()):
+        frame = frame.f_back
+    return frame.f_code.co_name
+
+
 def as_input(x: Any) -> Any:
     """A Tensor as it is, a list of Tensors joined, anything else as an array."""
     if isinstance(x, Tensor):
         return x
-    return array(x) if holds_tensor(x) else as_array(x)
+    made = array(x) if holds_tensor(x) else as_array(x)
+    if made.dtype.kind not in "biufc":
+        what = f"a {type(x).__name__} of dtype {made.dtype}" if x is not None else "None"
+        raise DTypeError(f"{_asked()}: an input is {what}, not numbers; does what computed it return its result?")
+    return made
+
+
+def as_floats(x: Any) -> Any:
+    """The same with integers and booleans as float64."""
+    x = x if x.__class__ is Tensor else as_input(x)
+    return x if x.dtype.kind in "fc" else x.astype(np.float64)
 
 
 def as_tensor(x: Any, like: Any = None) -> Tensor:

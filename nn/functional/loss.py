@@ -12,7 +12,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.losses import check_classification, class_rows, picked
 from autodiff.ops.common import real_numbers
 from nn.functional.activation import logsigmoid
-from nn.functional.common import alike, as_input, as_tensor, reduced, untracked
+from nn.functional.common import alike, as_floats, as_input, as_tensor, reduced, untracked
 
 __all__ = [
     "binary_cross_entropy",
@@ -53,7 +53,7 @@ def cross_entropy(
     0.693147
     """
     return _cross_entropy(  # type: ignore[no-any-return]
-        input if input.__class__ is Tensor else as_input(input),
+        as_floats(input),
         target if target.__class__ is np.ndarray else as_input(target),
         weight if weight is None else as_input(weight),
         ignore_index=ignore_index,

@@ -1,8 +1,10 @@
 """Common mistakes: each is refused at once, in one line that names what was wrong and what to write instead."""
 
+import contextlib
 import copy
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -356,3 +358,43 @@ def test_what_a_tensor_lacks_costs_no_operation_anything():
     x = ad.tensor([1.0])
     assert not hasattr(x, "median")
     assert "median" not in dir(x)
+
+
+def taking(call, *args):
+    try:
+        return call(*args)
+    except ad.AutodiffError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, ad.plain, ad.composed])
+def test_none_is_no_number(mode):
+    answers = {}
+    with mode():
+        for name, op in ad.registry.items():
+            needs = sum(p.default is p.empty for p in op.parameters)
+            if not op.variadic and needs <= len(op.inputs):
+                answers[name] = taking(op.function, None, *[np.ones((3, 3))] * (needs - 1))
+        for name in ("arctan2", "hypot", "fmod", "power"):
+            answers[f"{name}, second"] = taking(getattr(np, name), ad.tensor(np.ones(3)), None)
+        for name in ("celu", "elu", "gelu", "leaky_relu", "logsigmoid", "relu", "selu", "sigmoid", "softplus"):
+            answers[f"F.{name}"] = taking(getattr(F, name), None)
+    assert len(answers) > 100
+    words = re.compile(r"(\w+): (argument '\w+' is None|an input is None, not numbers); does what computed it return")
+    assert not {name: said for name, said in answers.items() if not words.match(str(said))}
+    assert taking(F.sigmoid, [1.0, None]).startswith("sigmoid: an input is a list of dtype object, not numbers;")
+    assert answers["F.selu"].startswith("selu: ")
+
+
+def test_integers_as_scores_are_floats():
+    scores = np.array([[1, 2, 3], [0, 0, 5]])
+    for function in (lambda x: F.softmax(x, -1), lambda x: F.log_softmax(x, 1), lambda x: F.cross_entropy(x, [0, 2])):
+        for integers in (scores, ad.tensor(scores), scores.tolist()):
+            np.testing.assert_array_equal(function(integers).data, function(scores.astype(float)).data)
+
+
+def test_arguments_of_another_kind_are_named():
+    with pytest.raises(ad.ArgumentError, match=r"takes what state_dict\(\) gives, got a str; for a file write nn.load"):
+        nn.Linear(2, 2).load_state_dict("model.npz")
+    with pytest.raises(ad.ArgumentError, match="draw: pass a Tensor"):
+        ad.viz.draw(3)
