@@ -27,7 +27,9 @@ from autodiff.ops.riccati import (
 from autodiff.ops.scipy_functions import (
     _in_lapack_dtype,
     expm,
+    logm,
     lu_packed,
+    polar,
     solve_banded,
     solve_sylvester,
     solve_triangular,
@@ -43,12 +45,18 @@ __all__ = [
     "cho_factor",
     "cho_solve",
     "circulant",
+    "coshm",
+    "cosm",
     "expm",
     "hankel",
+    "logm",
     "lu",
     "lu_factor",
     "lu_solve",
     "matrix_function",
+    "polar",
+    "sinhm",
+    "sinm",
     "solve_banded",
     "solve_continuous_are",
     "solve_continuous_lyapunov",
@@ -59,6 +67,8 @@ __all__ = [
     "solve_triangular",
     "solveh_banded",
     "sqrtm",
+    "tanhm",
+    "tanm",
     "toeplitz",
 ]
 __all__ += sorted(_NUMPY)
@@ -368,6 +378,86 @@ def lu_solve(
         return solve_triangular(packed, below)
     below = solve_triangular(packed, solve_triangular(packed, right, trans), trans, lower=True, unit_diagonal=True)
     return below[np.argsort(order)]
+
+
+def _turned(a: Any) -> tuple[Any, Any]:
+    """The cosine and the sine of a matrix."""
+    x = _floats(_tensor(a))
+    turned = expm(1j * x)
+    if x.dtype.kind != "c":
+        return np.real(turned), np.imag(turned)
+    back = expm(-1j * x)
+    return 0.5 * (turned + back), -0.5j * (turned - back)
+
+
+def cosm(A: Any) -> Any:
+    """The matrix cosine, as ``scipy.linalg.cosm``, of (..., n, n).
+
+    Examples
+    --------
+    >>> cosm(np.zeros((2, 2))).data
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    return _turned(A)[0]
+
+
+def sinm(A: Any) -> Any:
+    """The matrix sine, as ``scipy.linalg.sinm``, of (..., n, n).
+
+    Examples
+    --------
+    >>> a = np.array([[0.5, 1.0], [0.0, 0.2]])
+    >>> bool(np.allclose((sinm(a) @ sinm(a) + cosm(a) @ cosm(a)).data, np.eye(2)))
+    True
+    """
+    return _turned(A)[1]
+
+
+def tanm(A: Any) -> Any:
+    """The matrix tangent, as ``scipy.linalg.tanm``, of (..., n, n).
+
+    Examples
+    --------
+    >>> bool(np.isclose(tanm([[0.5]])[0, 0].item(), np.tan(0.5)))
+    True
+    """
+    return np.linalg.solve(*_turned(A))
+
+
+def coshm(A: Any) -> Any:
+    """The hyperbolic matrix cosine, as ``scipy.linalg.coshm``, of (..., n, n).
+
+    Examples
+    --------
+    >>> bool(np.isclose(coshm([[0.5]])[0, 0].item(), np.cosh(0.5)))
+    True
+    """
+    x = _floats(_tensor(A))
+    return 0.5 * (expm(x) + expm(-x))
+
+
+def sinhm(A: Any) -> Any:
+    """The hyperbolic matrix sine, as ``scipy.linalg.sinhm``, of (..., n, n).
+
+    Examples
+    --------
+    >>> bool(np.isclose(sinhm([[0.5]])[0, 0].item(), np.sinh(0.5)))
+    True
+    """
+    x = _floats(_tensor(A))
+    return 0.5 * (expm(x) - expm(-x))
+
+
+def tanhm(A: Any) -> Any:
+    """The hyperbolic matrix tangent, as ``scipy.linalg.tanhm``, of (..., n, n).
+
+    Examples
+    --------
+    >>> bool(np.isclose(tanhm([[0.5]])[0, 0].item(), np.tanh(0.5)))
+    True
+    """
+    return np.linalg.solve(coshm(A), sinhm(A))
 
 
 def block_diag(*arrs: Any) -> Any:

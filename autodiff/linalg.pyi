@@ -13,12 +13,13 @@ from autodiff.signatures import ArrayLike, EigResult, QRResult, SlogdetResult, S
 from autodiff.tensor import Tensor
 
 __all__ = [
-    "block_diag", "cho_factor", "cho_solve", "circulant", "expm", "hankel", "lu", "lu_factor", "lu_solve",
-    "matrix_function", "solve_banded", "solve_continuous_are", "solve_continuous_lyapunov", "solve_discrete_are",
-    "solve_discrete_lyapunov", "solve_sylvester", "solve_toeplitz", "solve_triangular", "solveh_banded", "sqrtm",
-    "toeplitz", "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq",
-    "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet",
-    "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
+    "block_diag", "cho_factor", "cho_solve", "circulant", "coshm", "cosm", "expm", "hankel", "logm", "lu", "lu_factor",
+    "lu_solve", "matrix_function", "polar", "sinhm", "sinm", "solve_banded", "solve_continuous_are",
+    "solve_continuous_lyapunov", "solve_discrete_are", "solve_discrete_lyapunov", "solve_sylvester", "solve_toeplitz",
+    "solve_triangular", "solveh_banded", "sqrtm", "tanhm", "tanm", "toeplitz", "cholesky", "cond", "cross", "det",
+    "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matmul", "matrix_norm", "matrix_power",
+    "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet", "solve", "svd", "svdvals", "tensordot",
+    "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
 ]
 
 def block_diag(*arrs: ArrayLike) -> Tensor:
@@ -42,6 +43,12 @@ def circulant(c: ArrayLike) -> Tensor:
 
 def cond(x: ArrayLike, p: ArrayLike | None = None) -> Tensor:
     """Differentiable ``numpy.linalg.cond``."""
+
+def coshm(A: ArrayLike) -> Tensor:
+    """The hyperbolic matrix cosine, as ``scipy.linalg.coshm``, of (..., n, n)."""
+
+def cosm(A: ArrayLike) -> Tensor:
+    """The matrix cosine, as ``scipy.linalg.cosm``, of (..., n, n)."""
 
 def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """Differentiable ``numpy.linalg.cross``."""
@@ -76,6 +83,9 @@ def hankel(c: ArrayLike, r: ArrayLike | None = None) -> Tensor:
 
 def inv(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.linalg.inv``."""
+
+def logm(A: ArrayLike) -> Tensor:
+    """The principal logarithm of one matrix, as ``scipy.linalg.logm``."""
 
 def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Differentiable ``numpy.linalg.lstsq``: solution, residuals, rank (a constant) and singular values."""
@@ -123,12 +133,21 @@ def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
 def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike = ...) -> Tensor:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
 
+def polar(a: ArrayLike, side: str = "right") -> tuple[Tensor, Tensor]:
+    """The polar decomposition, as ``scipy.linalg.polar``: ``a = u p`` (right) or ``a = p u`` (left)."""
+
 @overload
 def qr(a: ArrayLike, *, mode: Literal["r"]) -> Tensor:
     """Differentiable ``numpy.linalg.qr`` in the modes "reduced", "complete" and "r"."""
 
 @overload
 def qr(a: ArrayLike, mode: Literal["reduced", "complete"] = "reduced") -> QRResult: ...
+def sinhm(A: ArrayLike) -> Tensor:
+    """The hyperbolic matrix sine, as ``scipy.linalg.sinhm``, of (..., n, n)."""
+
+def sinm(A: ArrayLike) -> Tensor:
+    """The matrix sine, as ``scipy.linalg.sinm``, of (..., n, n)."""
+
 def slogdet(a: ArrayLike) -> SlogdetResult:
     """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant."""
 
@@ -188,6 +207,12 @@ def svd(
 ) -> SVDResult | Tensor: ...
 def svdvals(x: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.linalg.svdvals``."""
+
+def tanhm(A: ArrayLike) -> Tensor:
+    """The hyperbolic matrix tangent, as ``scipy.linalg.tanhm``, of (..., n, n)."""
+
+def tanm(A: ArrayLike) -> Tensor:
+    """The matrix tangent, as ``scipy.linalg.tanm``, of (..., n, n)."""
 
 def tensordot(a: ArrayLike, b: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = 2) -> Tensor:
     """Differentiable ``numpy.tensordot``: a sum of products over the named axes, as one matrix product."""

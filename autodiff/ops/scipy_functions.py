@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError, SingularMatrixError
 from autodiff.core.op import Primitive
 from autodiff.extras import require
 from autodiff.ops import linalg, rearranging
@@ -158,6 +158,139 @@ def solve_triangular(
     if trans in (1, "T", 2, "C"):
         t = _h(t) if trans in (2, "C") else _t(t)
     return linalg.solve.function(t, b)
+
+
+#: Gauss's nodes and weights on (0, 1): of a matrix within 1/4 of the identity, log(I + B) is their sum of
+#: B (I + t B)^-1 to all digits.
+_NODES, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(12))
+
+
+def _in_double(x: Any) -> Any:
+    return x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+
+
+def _logm(x: Any) -> Any:
+    found = require("scipy.linalg").logm(_in_double(x))
+    return found.astype(np.result_type(x, np.complex64) if found.dtype.kind == "c" else x.dtype)
+
+
+def _logm_rule(g: Any, out: Any, x: Any) -> Any:
+    """Al-Mohy, Higham and Relton 2013: log A = 2^k log R of a root R near the identity, and the derivative of each
+    square root solves Sylvester's equation.
+    """
+    root, slope, factor = _t(_in_double(x)), g, 1.0
+    eye = np.eye(x.shape[-1])
+    while np.linalg.norm(bare(root) - eye, 1) > 0.25:
+        root, factor = of(sqrtm_, root), 2 * factor
+        if factor > 2.0**40 or not np.all(np.isfinite(bare(root))):
+            raise SingularMatrixError("logm: the logarithm of a singular matrix has no derivative")
+        slope = of(sylvester_, root, root, slope)
+    total: Any = 0.0
+    for node, weight in zip((0.5 + _NODES).tolist(), _WEIGHTS.tolist(), strict=True):
+        inverse = np.linalg.inv(eye + node * (root - eye))
+        total = total + weight * factor * np.matmul(np.matmul(inverse, slope), inverse)
+    return total
+
+
+logm_ = Primitive("logm", _logm, _logm_rule, sample=_positive, tangent=lambda t, out, x: _logm_rule(t, out, _t(x)))
+
+
+def logm(A: Any) -> Any:
+    """The principal logarithm of one matrix, as ``scipy.linalg.logm``.
+
+    Parameters
+    ----------
+    A : (n, n)
+
+    Raises
+    ------
+    ShapeError
+        For a stack of matrices, or one that is not square.
+    SingularMatrixError
+        If a derivative of a singular matrix is asked for.
+    MissingExtraError
+        If SciPy is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logm(np.eye(2) * np.exp(3.0)).data
+    array([[3., 0.],
+           [0., 3.]])
+    """
+    linalg.needs_square("logm", bare(A))
+    if np.ndim(bare(A)) != 2:
+        raise ShapeError(f"logm: needs one matrix, got shape {np.shape(bare(A))}")
+    return logm_.function(A)
+
+
+def _unitary(x: Any) -> Any:
+    u, _, vh = np.linalg.svd(_in_lapack_dtype(x), full_matrices=False)
+    return np.matmul(u, vh).astype(x.dtype)
+
+
+def _unitary_slope(t: Any, u: Any, x: Any) -> Any:
+    """``dU = U W + (I - U U') dA P^-1``, where ``W P + P W = U' dA - dA' U`` (Higham 2008, chapter 8)."""
+    if x.shape[0] < x.shape[1]:
+        return _h(_unitary_slope(_h(t), _h(u), _h(x)))
+    u, x = _in_double(u), _in_double(x)
+    p = np.matmul(_h(u), x)
+    p = 0.5 * (p + _h(p))
+    sizes = np.linalg.eigvalsh(bare(p))
+    if sizes.size and not sizes[0] > sizes.size * np.finfo(sizes.dtype).eps * sizes[-1]:
+        raise SingularMatrixError("polar: the factor of a matrix that has not full rank has no derivative")
+    inner = np.matmul(_h(u), t)
+    along = np.matmul(u, of(sylvester_, p, p, inner - _h(inner)))
+    if x.shape[0] == x.shape[1]:
+        return along
+    return along + np.matmul(t - np.matmul(u, inner), np.linalg.inv(p))
+
+
+unitary_ = Primitive(
+    "polar_unitary",
+    _unitary,
+    # The map is its own adjoint, up to the convention for cotangents.
+    lambda g, out, x: np.conjugate(_unitary_slope(np.conjugate(g), out, x)),
+    tangent=lambda t, out, x: _unitary_slope(t, out, x),
+    sample=_positive,
+)
+
+
+def polar(a: Any, side: str = "right") -> tuple[Any, Any]:
+    """The polar decomposition, as ``scipy.linalg.polar``: ``a = u p`` (right) or ``a = p u`` (left).
+
+    Parameters
+    ----------
+    a : (m, n)
+    side : {"right", "left"}
+
+    Returns
+    -------
+    u : Tensor (m, n)
+        With orthonormal columns (or rows, if m < n).
+    p : Tensor (n, n) or (m, m)
+        Hermitian, positive semidefinite.
+
+    Raises
+    ------
+    SingularMatrixError
+        If a derivative is asked for and ``a`` has not full rank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> u, p = polar(np.array([[0.0, -2.0], [3.0, 0.0]]))
+    >>> p.data
+    array([[3., 0.],
+           [0., 2.]])
+    """
+    if side not in ("right", "left"):
+        raise ArgumentError(f"polar: side must be 'right' or 'left', got {side!r}")
+    if np.ndim(bare(a)) != 2:
+        raise ShapeError(f"polar: needs one matrix, got shape {np.shape(bare(a))}")
+    u = unitary_.function(a)
+    p = np.matmul(_h(u), a) if side == "right" else np.matmul(a, _h(u))
+    return u, 0.5 * (p + _h(p))
 
 
 def _sylvester(a: Any, b: Any, q: Any) -> Any:

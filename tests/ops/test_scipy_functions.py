@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError, SingularMatrixError
 from autodiff.testing import check_gradients
 
 scipy_linalg = pytest.importorskip("scipy.linalg", reason="these are SciPy's functions")
@@ -14,10 +14,18 @@ rng = np.random.default_rng(0)
 A = rng.normal(size=(3, 3)) * 0.5
 S = A @ A.T + np.eye(3)
 b, B = rng.normal(size=3), rng.normal(size=(3, 2))
+TRIGONOMETRIC = ("cosm", "sinm", "tanm", "coshm", "sinhm", "tanhm")
 CASES = {
     "expm": (ad.linalg.expm, scipy_linalg.expm, [A]),
     "expm batch": (ad.linalg.expm, scipy_linalg.expm, [np.stack([A, S])]),
     "sqrtm": (ad.linalg.sqrtm, scipy_linalg.sqrtm, [S]),
+    "logm": (ad.linalg.logm, scipy_linalg.logm, [S]),
+    "logm, complex eigenvalues": (
+        ad.linalg.logm,
+        scipy_linalg.logm,
+        [A + np.array([[1, 2, 0], [-2, 1, 0], [0, 0, 3]])],
+    ),
+    **{name: (getattr(ad.linalg, name), getattr(scipy_linalg, name), [A]) for name in TRIGONOMETRIC},
     "solve_sylvester": (ad.linalg.solve_sylvester, scipy_linalg.solve_sylvester, [S, A[:2, :2].copy(), B]),
     "solve_banded": (
         lambda m, y: ad.linalg.solve_banded((1, 1), m, y),
@@ -56,6 +64,14 @@ for mode in ("full", "same", "valid"):
             lambda x, k, m=mode: signal.convolve(x, k, m, method="direct"),
             [rng.normal(size=s) for s in shapes],
         )
+for side in ("right", "left"):
+    for shape in ((3, 3), (4, 2), (2, 4)):
+        for part in (0, 1):
+            CASES[f"polar {side} {shape} {part}"] = (
+                lambda a, s=side, i=part: ad.linalg.polar(a, s)[i],
+                lambda a, s=side, i=part: scipy_linalg.polar(a, s)[i],
+                [rng.normal(size=shape)],
+            )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -63,6 +79,32 @@ def test_value_and_gradients(name):
     ours, theirs, args = CASES[name]
     np.testing.assert_allclose(ours(*args).data, theirs(*args), rtol=1e-11, atol=1e-13)
     check_gradients(ours, *args, name=name)
+
+
+@pytest.mark.parametrize("name", ["logm", "polar", *TRIGONOMETRIC])
+def test_functions_of_complex_matrices(name):
+    mine, theirs = getattr(ad.linalg, name), getattr(scipy_linalg, name)
+    first = (lambda out: out[0]) if name == "polar" else lambda out: out
+    im = 0.3 * np.cos(np.arange(9.0)).reshape(3, 3)
+    np.testing.assert_allclose(first(mine(S + 1j * im)).data, first(theirs(S + 1j * im)), rtol=1e-11, atol=1e-13)
+    f = lambda x, y: np.sum(np.abs(first(mine(x + 1j * y)) + 0.3) ** 3)
+    check_gradients(f, S, im, name=name)
+
+
+def test_the_logarithm_has_the_inverse_slope_of_the_exponential():
+    """Of ill-conditioned and defective matrices, and of negative eigenvalues."""
+    t = np.cos(np.arange(9.0)).reshape(3, 3)
+    turn = np.linalg.qr(A)[0]
+    for x in (turn @ np.diag([1e-9, 1.0, 1e4]) @ turn.T, np.eye(3) * 2.0 + np.eye(3, k=1), np.diag([-1.0, 2.0, 3.0])):
+        y, slope = ad.jvp(ad.linalg.logm, (x,), (t,))
+        np.testing.assert_allclose(ad.jvp(ad.linalg.expm, (y,), (slope,))[1], t, atol=1e-7 * np.abs(x).max() ** 0.5)
+
+
+@pytest.mark.filterwarnings("ignore")  # SciPy's, of the logarithm of 0
+@pytest.mark.parametrize("f", [ad.linalg.logm, lambda x: ad.linalg.polar(x)[0]])
+def test_singular_matrices_have_no_slope(f):
+    with pytest.raises(SingularMatrixError, match="derivative"):
+        ad.grad(lambda x: f(x).sum())(np.diag([1.0, 0.0, 2.0]))
 
 
 def test_misuse_is_named():
