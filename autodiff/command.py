@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, without the usage in front of an error."""
+    """argparse's, without the usage in front of an error; what the output's encoding lacks is escaped."""
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """argparse's, before which the output is made to take every sign: a pipe of Windows has no Greek letters."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().parse_known_args(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """One line, exit status 2."""

@@ -51,11 +51,12 @@ def public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") -> 
     """A function with the forward's signature, that does ``call(inputs, attrs)``."""
     function = (core.above.function or _bound)(op, call, name)
     function.__name__ = function.__qualname__ = op.name
-    function.__module__ = "autodiff"
     source = getattr(op, "composed", op.forward)
     named = not isinstance(source, np.ufunc) and getattr(source, "__name__", "<lambda>") != "<lambda>"
     places = (("numpy", np), ("numpy.linalg", np.linalg), ("numpy.fft", np.fft))
-    title = next((f"{place}.{op.name}" for place, module in places if hasattr(module, op.name)), op.name)
+    home = next((place for place, module in places if hasattr(module, op.name)), "")
+    function.__module__ = home.replace("numpy", "autodiff") or "autodiff"  # where pickle finds it
+    title = f"{home}.{op.name}" if home else op.name
     function.__doc__ = (named and source.__doc__) or (
         f"Differentiable ``{title}``: a Tensor out; the gradient's formula is the rule of"
         f" ``autodiff.registry[{op.name!r}]``."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -311,6 +311,7 @@ def install(tensor: type) -> None:
     tensor.__dir__ = listed  # type: ignore[method-assign, assignment]
 
 
+@cache  # two names of one function, as max and amax, stay one
 def listening(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of the package that, called with PyTorch's name of an argument, says NumPy's."""
     if "axis" not in inspect.signature(function).parameters:
@@ -326,6 +327,7 @@ def listening(function: Callable[..., Any]) -> Callable[..., Any]:
                     raise ArgumentError(f"{function.__name__}: write {ours}= for {theirs}=, as in NumPy") from error
             raise
 
+    call.__module__ = "autodiff"  # where pickle finds it
     return call
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import autodiff
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,3 +110,18 @@ def test_no_text_installs_the_name_from_an_index() -> None:
         *(p for n in ("autodiff", "nn", "optim") for p in (ROOT / n).rglob("*.py")),
     ]
     assert [f"{p.name}: {m.group(0)}" for p in texts for m in named.finditer(p.read_text())] == []
+
+
+def test_public_functions_are_pickled_by_name() -> None:
+    """As NumPy's: a pool of processes takes ``autodiff.sum`` or ``autodiff.linalg.inv`` for its function."""
+    lost = []
+    for module in (autodiff, autodiff.linalg, autodiff.fft, autodiff.signal):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if callable(value) and str(getattr(value, "__module__", "")).startswith("autodiff"):
+                try:
+                    same = pickle.loads(pickle.dumps(value)) is value
+                except (pickle.PicklingError, AttributeError):
+                    same = False
+                lost += [] if same else [f"{module.__name__}.{name}"]
+    assert not lost
