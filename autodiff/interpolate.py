@@ -37,6 +37,7 @@ __all__ = [
     "RBFInterpolator",
     "RegularGridInterpolator",
     "interp",
+    "interp1d",
     "interpn",
     "make_interp_spline",
 ]
@@ -631,6 +632,101 @@ def make_interp_spline(
     return _spline(knots, c.reshape(n, *values.shape[1:]), k, True, axis)
 
 
+#: The degrees of interp1d's splines, and its steps: how many nodes lie to the left of the value's.
+_LINES: dict[str | int, int] = {"linear": 1, "slinear": 1, "quadratic": 2, "cubic": 3, **{k: k for k in range(1, 6)}}
+_STEPS: dict[str | int, Callable[[Any, Any], Any]] = {
+    "nearest": lambda x, at: np.searchsorted((x[1:] + x[:-1]) / 2, at, "left"),
+    "nearest-up": lambda x, at: np.searchsorted((x[1:] + x[:-1]) / 2, at, "right"),
+    "previous": lambda x, at: np.searchsorted(x, at, "right") - 1,
+    "next": lambda x, at: np.searchsorted(x, at, "left"),
+}
+
+
+class interp1d:
+    """Interpolation along one axis, as ``scipy.interpolate.interp1d``.
+
+    Parameters
+    ----------
+    x : (n,) array or Tensor
+        Distinct nodes, in any order unless ``assume_sorted``.
+    y : (..., n, ...) array or Tensor
+    kind : str or int
+        "linear", "slinear", "quadratic", "cubic" or a spline's degree; "nearest", "nearest-up", "previous" or "next",
+        which have no derivative in the positions.
+    axis : int
+    copy : bool
+        Of no account.
+    bounds_error : bool, optional
+        Refuse positions outside of the nodes; by default where no ``fill_value`` is given.
+    fill_value : number, (number, number) or "extrapolate"
+        The values outside, or those below and above.
+
+    Raises
+    ------
+    ArgumentError
+        For another kind, and for a position outside, which ``bounds_error`` refuses.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> f = interp1d([0.0, 1.0, 3.0], [0.0, 2.0, 8.0])
+    >>> f(2.0).item(), autodiff.grad(f)(2.0).item()
+    (5.0, 3.0)
+    """
+
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        kind: str | int = "linear",
+        axis: int = -1,
+        copy: bool = True,
+        bounds_error: bool | None = None,
+        fill_value: Any = None,
+        assume_sorted: bool = False,
+    ) -> None:
+        if kind not in _LINES and kind not in _STEPS:
+            names = ", ".join(repr(name) for name in (*_LINES, *_STEPS))
+            raise ArgumentError(f"interp1d: kind must be one of {names}, got {kind!r}")
+        data, self.x = _floats(y), _floats(x)
+        self.axis = axis % max(data.ndim, 1)
+        if not assume_sorted and self.x.ndim == 1 and self.x.size == data.shape[self.axis]:
+            order = np.argsort(self.x._array, kind="stable")
+            self.x, data = self.x[order], data[(slice(None),) * self.axis + (order,)]
+        self.x, self.y = _nodes("interp1d", self.x, data, self.axis)
+        self.kind, self.fill_value = kind, fill_value
+        self.bounds_error = fill_value is None if bounds_error is None else bounds_error
+        self._curve = make_interp_spline(self.x, self.y, _LINES[kind]) if kind in _LINES else None
+
+    def __call__(self, x: ArrayLike) -> Tensor:
+        """The values at positions of any shape, which takes the axis's place."""
+        at = _floats(x)
+        nodes, where_at = self.x._array, at._array.reshape(-1)
+        below, above = where_at < nodes[0], where_at > nodes[-1]
+        extrapolates = isinstance(self.fill_value, str) and self.fill_value == "extrapolate"
+        if not extrapolates and self.bounds_error and np.any(below | above):
+            raise ArgumentError(
+                "interp1d: a position lies outside of the nodes; give fill_value='extrapolate' or a number"
+            )
+        value: Any
+        if self._curve is not None:
+            value = self._curve(at.reshape(-1))
+        else:
+            value = self.y[np.clip(_STEPS[self.kind](nodes, where_at), 0, nodes.size - 1)]
+        fill: Any = (np.nan if self.fill_value is None else self.fill_value,) * 2
+        if extrapolates:
+            fill = (np.nan, np.nan)
+            below, above = below & (self.kind == "previous"), above & (self.kind == "next")
+        elif isinstance(self.fill_value, tuple):
+            fill = self.fill_value
+        beside = (-1, *(1,) * (value.ndim - 1))
+        for outside, filled in zip((below, above, np.isnan(where_at)), (*fill, np.nan), strict=True):
+            if np.any(outside):
+                value = np.where(outside.reshape(beside), filled, value)
+        value = value.reshape(at.shape + value.shape[1:])
+        return shaping.moveaxis(value, tuple(range(at.ndim)), tuple(range(self.axis, self.axis + at.ndim)))  # type: ignore[no-any-return]
+
+
 def _inner_knots(x: Any, k: int) -> Any:
     """Every node but the outer ones, or for even degrees the places between two."""
     x = x if k % 2 else (x[1:] + x[:-1]) / 2
@@ -919,7 +1015,6 @@ class RBFInterpolator:
 
 #: What to take for a class of SciPy's that is not here.
 _INSTEAD = {
-    "interp1d": "use interp, CubicSpline or make_interp_spline",
     "RectBivariateSpline": "use RegularGridInterpolator with method='cubic'",
     "NdBSpline": "use RegularGridInterpolator",
     "griddata": "use RBFInterpolator",

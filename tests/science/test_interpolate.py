@@ -227,6 +227,10 @@ def test_misuse_is_named():
     ):
         with pytest.raises(ad.AutodiffError, match=words):
             wrong()
+    with pytest.raises(ArgumentError, match="outside"):
+        ours.interp1d(NODES, DATA)(99.0)
+    with pytest.raises(ArgumentError, match="kind"):
+        ours.interp1d(NODES, DATA, kind="steps")
     with pytest.raises(AttributeError, match=r"'RectBivariateSpline'.*method='cubic'"):
         ours.RectBivariateSpline  # noqa: B018
     grid = ours.RegularGridInterpolator((NODES,), DATA)
@@ -238,3 +242,30 @@ def test_misuse_is_named():
         ours.RegularGridInterpolator((NODES[:5],), DATA[:5], "quintic")([[1.0]])
     with pytest.raises(ShapeError, match="dimensions"):
         grid(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "kind", ["linear", "slinear", "quadratic", "cubic", 4, "nearest", "nearest-up", "previous", "next"]
+)
+def test_interp1d(kind):
+    x, order = np.array([0.0, 0.5, 1.5, 2.0, 3.5, 4.0]), [3, 0, 5, 1, 4, 2]
+    y = np.cos(np.arange(36.0)).reshape(2, 6, 3)
+    at = np.array([[0.1, 0.25, 1.0, 3.9], [0.5, 2.0, 4.0, 3.7]])
+    beyond = np.array([-0.5, 0.7, 4.5])
+    for axis, data in ((1, y), (-1, np.moveaxis(y, 1, -1))):
+        for more, places in (
+            ({}, at),
+            ({}, 0.7),
+            ({"fill_value": "extrapolate"}, beyond),
+            ({"bounds_error": False}, beyond),
+            ({"bounds_error": False, "fill_value": (1.0, 2.0)}, beyond),
+        ):
+            given = (x[order], np.take(data, order, axis)), {"kind": kind, "axis": axis, **more}
+            mine, right = (module.interp1d(*given[0], **given[1])(places) for module in (ours, scipys))
+            np.testing.assert_allclose(mine.data, right, rtol=1e-11, atol=1e-12)
+    assert np.isnan(ours.interp1d(x, y[0, :, 0], kind)(np.nan).data)  # SciPy's steps give the last value
+    places = np.array([0.1, 1.0, 3.9])
+    if isinstance(kind, int) or kind in ("linear", "slinear", "quadratic", "cubic"):
+        check_gradients(lambda x, y, p: ours.interp1d(x, y, kind)(p), x, y[0, :, 0], places, order=1)
+    else:
+        check_gradients(lambda y: ours.interp1d(x, y, kind)(places), y[0, :, 0], order=1)
