@@ -75,10 +75,8 @@ def _last(ufunc: Any, accumulate: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
         given = {} if initial is None or initial is np._NoValue else {"initial": dispatch.bare(initial)}
-        # NumPy tells what is wrong with the arguments.
-        plain = ufunc.reduce(
-            np.ones(t.shape, t.dtype), axis=axis, keepdims=keepdims, where=dispatch.bare(where), **given
-        )
+        ones = np.ones(t.shape, t.dtype)  # with which NumPy tells what is wrong with the arguments
+        plain = ufunc.reduce(ones, axis=axis, keepdims=keepdims, where=dispatch.bare(where), **given)
         t = reductions._settled(f"{ufunc.__name__}.reduce", t, None, None, where, ufunc.identity)
         axes = axes_of(axis if t.ndim else None, t.ndim)
         rest = [k for k in range(t.ndim) if k not in axes]
@@ -87,9 +85,8 @@ def _last(ufunc: Any, accumulate: Callable[..., Any]) -> Callable[..., Any]:
         if given:
             first = shaping.broadcast_to(_tensor(initial).astype(plain.dtype), (1, *t.shape[1:]))
             t = shaping.concatenate([first, t])
-        return (
-            (accumulate(t)[-1] if len(t) else _tensor(plain)).reshape(np.shape(plain)).astype(plain.dtype, copy=False)
-        )
+        found = accumulate(t)[-1] if len(t) else _tensor(plain)
+        return found.reshape(np.shape(plain)).astype(plain.dtype, copy=False)
 
     return reduce
 
@@ -99,13 +96,10 @@ def _reduceat(ufunc: Any, reduce: Callable[..., Any]) -> Callable[..., Any]:
 
     def reduceat(array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         t = _tensor(array) if dtype is None else elementwise.astype(_tensor(array), dtype)
-        begin, axis = (
-            np.array(dispatch.bare(indices), None if np.size(indices) else np.intp),
-            normalize_axis_index(axis, t.ndim),
-        )
-        kind = ufunc.reduceat(
-            np.ones(t.shape, t.dtype), begin, axis
-        ).dtype  # NumPy tells what is wrong with the arguments
+        axis = normalize_axis_index(axis, t.ndim)
+        begin = np.array(dispatch.bare(indices), None if np.size(indices) else np.intp)
+        # NumPy tells what is wrong with the arguments.
+        kind = ufunc.reduceat(np.ones(t.shape, t.dtype), begin, axis).dtype
         lengths = np.maximum(np.append(begin[1:], t.shape[axis])[: begin.size] - begin, 1)
         parts, order = [], []
         for length in np.unique(lengths):
