@@ -136,6 +136,7 @@ def _riccati(kind: str) -> Primitive:
             ),
         ),
         sample=sample,
+        real_only=True,
     )
 
 

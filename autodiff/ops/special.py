@@ -413,14 +413,20 @@ def register() -> None:
         # exp(-|Re z|) is a function of the real part alone.
         return g * (0.5 * (s.ive(v - 1, z) + s.ive(v + 1, z))) - of_real_part(g, np.sign(np.real(bare(z))) * out)
 
+    def to_real_part(g: Any, slope: Any) -> Any:
+        return np.real(g * slope)
+
+    def along_real_part(t: Any, slope: Any) -> Any:
+        return np.real(t) * slope
+
     define(
         s.ive,
         lambda g, out, v, z: g * scaled_slope("ive", v, z, 1),
-        lambda g, out, v, z: ive_in_z(g, out, v, z, lambda g, slope: np.real(g * slope)),
+        lambda g, out, v, z: ive_in_z(g, out, v, z, to_real_part),
         domain=_POSITIVE,
         tangent=(
             lambda t, out, v, z: t * scaled_slope("ive", v, z, 1),
-            lambda t, out, v, z: ive_in_z(t, out, v, z, lambda t, slope: np.real(t) * slope),
+            lambda t, out, v, z: ive_in_z(t, out, v, z, along_real_part),
         ),
     )
     define(

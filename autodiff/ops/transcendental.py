@@ -398,7 +398,8 @@ def define(s: Any, define: Any) -> None:
             return sign * partner(x) - np.where(bare(x) == 0, at_zero, quotient(out, np.where(bare(x) == 0, 1, x)))
 
         define(value, lambda g, out, x: g * slope(x), domain=positive)
-        define(slope, lambda g, out, x: g * bend(out, x), domain=positive)
+        # Near 0 the second derivative is what is left of two nearly equal terms.
+        define(slope, lambda g, out, x: g * bend(out, x), domain=positive, reach=(1e-2, np.inf))
 
     for even, odd in (("ber", "bei"), ("ker", "kei")):
         kelvin(even, odd, -1.0, 0.0)

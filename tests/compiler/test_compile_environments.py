@@ -59,6 +59,7 @@ def expected(first: int = 0) -> Any:
     return eager.run(first, CALLS)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where another test has loaded it
 @HOW
 def test_a_fork_goes_on_by_itself(how: str) -> None:
     trainer = Trainer(how)
