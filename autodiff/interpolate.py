@@ -682,7 +682,7 @@ class interp1d:
         axis: int = -1,
         copy: bool = True,
         bounds_error: bool | None = None,
-        fill_value: Any = None,
+        fill_value: ArrayLike | tuple[ArrayLike, ArrayLike] | str | None = None,
         assume_sorted: bool = False,
     ) -> None:
         if kind not in _LINES and kind not in _STEPS:
