@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ShapeError
-from nn.functional.common import as_input, untracked
+from nn.functional.common import as_input, as_number
 from nn.init import default_generator
 
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
@@ -81,8 +81,7 @@ def _in_dtype(mask: Any, query: Any) -> Any:
 
 
 def _dropout_mask(query: Any, key: Any, value: Any, p: float, generator: np.random.Generator | None) -> Any:
-    if hasattr(p, "_node"):
-        p = untracked("scaled_dot_product_attention", "dropout_p", p).item()
+    p = as_number("scaled_dot_product_attention", "dropout_p", p)
     if p == 0:
         return None
     lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])

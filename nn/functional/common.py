@@ -85,6 +85,11 @@ def untracked(name: str, argument: str, value: Any) -> Any:
     return None if value is None else bare(constant_argument(name, argument, as_input(value)))
 
 
+def as_number(name: str, argument: str, value: Any) -> Any:
+    """The same of a number: of a Tensor its element, anything else as it is."""
+    return constant_argument(name, argument, value).item() if hasattr(value, "_node") else value
+
+
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
     """An input (N, C, ...) with ``axes`` spatial axes, and whether it came as a single (C, ...) that has been given a
     batch axis.

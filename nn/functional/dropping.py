@@ -9,7 +9,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.activation import softmax
-from nn.functional.common import as_tensor, for_axes, untracked
+from nn.functional.common import as_number, as_tensor, for_axes
 from nn.init import default_generator
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout", "gumbel_softmax"]
@@ -17,7 +17,7 @@ __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "f
 
 def _probability(name: str, p: Any) -> Any:
     """A probability as a number: what is drawn with it has no derivative."""
-    p = untracked(name, "p", p).item() if hasattr(p, "_node") else p
+    p = as_number(name, "p", p)
     if not 0 <= p <= 1:
         raise ArgumentError(f"{name}: p must be a probability, 0 <= p <= 1, got {p}")
     return p
