@@ -26,9 +26,15 @@ class _Shaped(Optimizer):
                 raise DTypeError(f"{self._name}: takes real parameters, got {p.data.dtype}")
 
     def _advance(
-        self, group: Group, flat: Flat, grads: list[Any], used: list[bool] | None, turns: list[Any], slots:
-        list[Array], plain: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        group: Group,
+        flat: Flat,
+        grads: list[Any],
+        used: list[bool] | None,
+        turns: list[Any],
+        slots: list[Array],
+        plain: bool = False,
+    ) -> None:
         for i, (p, g) in enumerate(zip(flat.views, grads, strict=True)):
             if g is not None and p.size:
                 part = slice(flat.offsets[i], flat.offsets[i + 1])

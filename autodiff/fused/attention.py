@@ -255,9 +255,16 @@ def _blocks(shape: tuple[int, ...], is_causal: bool) -> list[tuple[slice, slice]
 
 
 def attention_forward(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_mask: Any = None, *, is_causal: bool =
-    False, scale: float | None = None, dropout_p: float = 0.0,
-) -> tuple[Any, Any]:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_mask: Any = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+) -> tuple[Any, Any]:
     """The softmax stays unnormalised: ``P = r A`` with ``A = exp(Z - max)`` (L, S) and ``r = 1 / sum(A)`` (L, 1). The
     output is scaled instead.
 

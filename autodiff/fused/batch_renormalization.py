@@ -100,9 +100,17 @@ def _corrections(
 
 
 def batch_renorm_forward(
-    x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None, *, rmax: float = 3.0,
-    dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside",
-) -> tuple[Any, Any]:  # fmt: skip
+    x: Any,
+    running_mean: Any,
+    running_std: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    rmax: float = 3.0,
+    dmax: float = 5.0,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+) -> tuple[Any, Any]:
     """Residuals: the batch's own ``xhat`` (x's shape); ``1 / sigma``, the stretch ``sigma / sqrt(v)`` of the variance's
     path (1 for eps inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma
     (C,)."""

@@ -543,9 +543,16 @@ def _transposed(
 
 
 def conv_transpose_forward(
-    x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-    groups: int = 1, dilation: Any = 1,
-) -> tuple[Any, Any]:  # fmt: skip
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> tuple[Any, Any]:
     """The gradient of a convolution's input, with x in the place of the output's gradient. Residuals: x, weight, where
     the windows lie.
     """

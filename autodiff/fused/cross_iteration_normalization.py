@@ -98,9 +98,17 @@ def _check_window(x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any,
 
 
 def cross_iteration_batch_norm_forward(
-    x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any = None, bias: Any = None, *, eps: float =
-    1e-5, eps_mode: str = "inside", ddof: int = 0,
-) -> tuple[Any, Any]:  # fmt: skip
+    x: Any,
+    past_mean: Any,
+    past_var: Any,
+    kept: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+    ddof: int = 0,
+) -> tuple[Any, Any]:
     """Residuals: ``xhat`` (x's shape); 1 / deviation, the factors of the paths through the mean and the variance, and
     weight (C,); and for running statistics this batch's mean and biased variance (C,)."""
     _check_window(x, past_mean, past_var, kept, weight, bias, eps_mode)

@@ -187,9 +187,14 @@ def picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, 
 
 
 def cross_entropy_forward(
-    logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean",
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Any, Any]:
     """Residuals: ``exp(z - max z)`` with its sums over classes, whose quotient is ``softmax``, and the coefficients q
     of ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
     if weight is None and not label_smoothing and reduction in ("mean", "sum") and _plain(logits, target, ignore_index):

@@ -392,9 +392,15 @@ def _inverse_counts(geo: Geometry, include: bool, override: int | None, dtype: A
 
 
 def avg_pool_forward(
-    x: Any, *, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> tuple[Any, Any]:  # fmt: skip
+    x: Any,
+    *,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> tuple[Any, Any]:
     """Sums over one axis after the other, so a k x k window costs 2 k additions and not k². Residuals: one over the
     divisors, where windows lie.
     """

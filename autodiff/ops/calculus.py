@@ -701,8 +701,9 @@ def interp(
         nodes, values = nodes[order], values[order]
         nodes = shaping.concatenate([nodes[-1:] - length, nodes, nodes[:1] + length])
         values = shaping.concatenate([values[-1:], values, values[:1]])
+    # NumPy since 2.5 asks for no node where there is no point.
     if nodes.ndim == 1 and nodes.shape == values.shape and not points.size:
-        return points + 0.0  # type: ignore[no-any-return]  # as NumPy since 2.5, which asks for no node where there is no point
+        return points + 0.0  # type: ignore[no-any-return]
     if nodes.ndim != 1 or nodes.shape != values.shape or not nodes.size:
         raise ShapeError(
             f"interp: nodes of shape {nodes.shape} and values of shape {values.shape}; they need one shape (n,)"

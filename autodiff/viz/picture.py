@@ -269,9 +269,15 @@ def draw(
         known |= names_of(names or {})
         kinds = kinds_of(names or {}) | kinds
         view = snapshot(
-            outputs, shown=shown, names=known, kinds=kinds, title=title,
-            inputs=inputs, arguments=arguments, failure=failure,
-        )  # fmt: skip
+            outputs,
+            shown=shown,
+            names=known,
+            kinds=kinds,
+            title=title,
+            inputs=inputs,
+            arguments=arguments,
+            failure=failure,
+        )
         if direction != "forward" and failure is None:
             view = (backward_view if direction == "backward" else facing_view)(view)
         return view, failure is None
