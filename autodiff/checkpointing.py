@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from typing import Any
 
 from autodiff.closures import gradients_at, outside, same_again
@@ -68,7 +67,6 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
     if not callable(function):
         raise ArgumentError(f"checkpoint: needs a function, got {type(function).__name__}")
 
-    @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         state = current_state() or ORDINARY
         if not state.grad or state.levels:

@@ -13,7 +13,6 @@ of rows and columns whichever needs fewer colours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from autodiff.core import backward
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.core.graph import Variable, topological_order
 from autodiff.core.pytree import flatten
+from autodiff.decorators import Made
 from autodiff.extras import require
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
@@ -384,7 +384,7 @@ def sparse_jacobian(f: Callable[..., object], argnums: int = 0) -> Callable[...,
     (array([[-1.,  4.,  0.],
            [ 0., -1.,  6.]]), 4)
     """
-    return _sparse("sparse_jacobian", f, f, argnums, False)
+    return _sparse(sparse_jacobian, f, f, argnums, False)
 
 
 def sparse_hessian(f: Callable[..., object], argnums: int = 0) -> Callable[..., SciPyArray]:
@@ -406,15 +406,17 @@ def sparse_hessian(f: Callable[..., object], argnums: int = 0) -> Callable[..., 
         parts = [shaping.reshape(leaf, (-1,)) for leaf in leaves]
         return parts[0] if len(parts) == 1 else shaping.concatenate(parts)
 
-    return _sparse("sparse_hessian", slope, f, argnums, True)
+    return _sparse(sparse_hessian, slope, f, argnums, True)
 
 
-def _sparse(name: str, function: Callable[..., Any], f: Any, argnums: int, symmetric: bool) -> Callable[..., Any]:
+def _sparse(
+    maker: Callable[..., Any], function: Callable[..., Any], f: Any, argnums: int, symmetric: bool
+) -> Callable[..., Any]:
     require("scipy.sparse")
+    name = maker.__name__
     if not isinstance(argnums, (int, np.integer)):
         raise ArgumentError(f"{name}: argnums must be one integer, got {argnums!r}")
 
-    @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         if not -len(args) <= argnums < len(args):
             raise ArgumentError(f"{name}: argnums={argnums}, but the function was called with {len(args)} arguments")
@@ -438,7 +440,7 @@ def _sparse(name: str, function: Callable[..., Any], f: Any, argnums: int, symme
             raise NotDifferentiableError(f"{name}: f reads a tracked Tensor, and the result is a constant; use .data")
         return _compressed(name, out, inputs, symmetric)
 
-    return differentiated
+    return Made(differentiated, maker, f, argnums=argnums)
 
 
 def few_passes(out: Any, x: Any, most: int = 64) -> Any:

@@ -22,6 +22,7 @@ from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDiffe
 from autodiff.core.forward import bare_of
 from autodiff.core.op import Operation, apply, hold, wrap
 from autodiff.core.pytree import flatten
+from autodiff.decorators import name_of
 from autodiff.tensor import Tensor
 from autodiff.trees import flatten_like
 
@@ -143,6 +144,9 @@ class _Custom:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else lambda *args, **kwargs: self(instance, *args, **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return name_of(self) or super().__reduce_ex__(protocol)
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """All arguments by position, as the rules take them."""

@@ -10,7 +10,6 @@ once per lane. Both are slower and as right.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from autodiff.core.modes import transform_depth
 from autodiff.core.op import above, wrap
 from autodiff.core.op import apply as record
 from autodiff.core.pytree import flatten
+from autodiff.decorators import Made
 from autodiff.ops import indexing, shaping
 from autodiff.tensor import Tensor
 from autodiff.transforms import _Call
@@ -390,7 +390,6 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0, axis_s
         raise ArgumentError(f"vmap: axis_size is how many examples there are, got {axis_size!r}")
     looped: list[str] = []  # not reached through ``mapped``, which would refer to itself
 
-    @wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, rebuild = flatten((args, kwargs))
         axes = _leaf_axes("in_axes", (_per_argument(in_axes, args), dict.fromkeys(kwargs, 0)), (args, kwargs))
@@ -447,8 +446,9 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0, axis_s
             results.append(call.plain(out if place == 0 else np.moveaxis(out, 0, place)))
         return rebuild_out(results)
 
-    mapped.looped = looped  # type: ignore[attr-defined]
-    return mapped  # type: ignore[return-value]
+    made = Made(mapped, vmap, f, in_axes=in_axes, out_axes=out_axes, axis_size=axis_size)
+    made.looped = looped  # type: ignore[attr-defined]
+    return made  # type: ignore[return-value]
 
 
 def _per_argument(in_axes: Any, args: tuple[Any, ...]) -> Any:

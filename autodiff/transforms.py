@@ -9,7 +9,6 @@ respect to stand-ins of its own, so levels cannot be confused (docs/forward.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, TypeVar, overload
 
 import numpy as np
@@ -22,6 +21,7 @@ from autodiff.core.graph import Stage, Variable, tick, time
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, tree_map
+from autodiff.decorators import Made
 from autodiff.dispatch import holds_tensor
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.higher import depends_beyond
@@ -390,7 +390,8 @@ def value_and_grad(
     >>> autodiff.value_and_grad(lambda x: x * x)(3.0)
     (array(9.), array(6.))
     """
-    return _value_and_grad("value_and_grad", f, argnums, has_aux, holomorphic)
+    call = _value_and_grad("value_and_grad", f, argnums, has_aux, holomorphic)
+    return Made(call, value_and_grad, f, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic)
 
 
 def _value_and_grad(
@@ -400,7 +401,6 @@ def _value_and_grad(
     if not callable(f):
         raise ArgumentError(f"{name}: takes a function, got {type(f).__name__}; write {name}(f)(x), not {name}(f(x))")
 
-    @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         call = _reverse(name, f, argnums, args)
         out, aux = _parted(name, call.run(kwargs), has_aux)
@@ -460,12 +460,11 @@ def grad(
     """
     both = _value_and_grad("grad", f, argnums, has_aux, holomorphic)
 
-    @wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         value, result = both(*args, **kwargs)
         return (result, value[1]) if has_aux else result
 
-    return gradient
+    return Made(gradient, grad, f, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic)
 
 
 def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bool = False) -> Callable[..., Array]:
@@ -494,7 +493,6 @@ def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bo
     array([1., 1.])
     """
 
-    @wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         def total(*inner: Any) -> Any:
             out = f(*inner, **kwargs)
@@ -507,7 +505,7 @@ def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bo
 
         return grad(total, argnums, holomorphic=holomorphic)(*args)
 
-    return derivative
+    return Made(derivative, elementwise_grad, f, argnums=argnums, holomorphic=holomorphic)
 
 
 @overload
@@ -723,7 +721,7 @@ def jacobian(
     array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian("jacobian", f, argnums, holomorphic, has_aux, None)
+    return _jacobian(jacobian, f, argnums, holomorphic, has_aux, None)
 
 
 def jacfwd(
@@ -737,7 +735,7 @@ def jacfwd(
     >>> autodiff.jacfwd(lambda x: x * np.ones(3))(2.0)
     array([1., 1., 1.])
     """
-    return _jacobian("jacfwd", f, argnums, holomorphic, has_aux, True)
+    return _jacobian(jacfwd, f, argnums, holomorphic, has_aux, True)
 
 
 def jacrev(
@@ -751,22 +749,23 @@ def jacrev(
     >>> autodiff.jacrev(np.sum)(np.ones(3))
     array([1., 1., 1.])
     """
-    return _jacobian("jacrev", f, argnums, holomorphic, has_aux, False)
+    return _jacobian(jacrev, f, argnums, holomorphic, has_aux, False)
 
 
 def _jacobian(
-    name: str,
+    maker: Callable[..., Any],
     f: Callable[..., Any],
     argnums: int | Sequence[int],
     holomorphic: bool,
     has_aux: bool,
     columns: bool | None,
 ) -> Callable[..., Any]:
+    name = maker.__name__
     _places(name, argnums)
+    function = grad(f, argnums, has_aux=has_aux, holomorphic=holomorphic) if maker is hessian else f
 
-    @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        call = _TapeReverse(name, f, argnums, args)
+        call = _TapeReverse(name, function, argnums, args)
         out, aux = _parted(name, call.run(kwargs), has_aux)
         outs, rebuild = flatten(out)
         _refuse_complex(name, call, outs, holomorphic)
@@ -777,7 +776,7 @@ def _jacobian(
         result = rebuild([call.arrange(block, single) for block in blocks])
         return (result, tree_map(_plain_leaf(call), aux)) if has_aux else result
 
-    return differentiated
+    return Made(differentiated, maker, f, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic)
 
 
 #: Cotangents or tangents per batched pass: enough to spread the cost of the walk, few enough to stay in cache.
@@ -914,8 +913,7 @@ def hessian(
     array([[0., 1.],
            [1., 0.]])
     """
-    gradient = grad(f, argnums, has_aux=has_aux, holomorphic=holomorphic)
-    return _jacobian("hessian", gradient, argnums, holomorphic, has_aux, True)
+    return _jacobian(hessian, f, argnums, holomorphic, has_aux, True)
 
 
 def hvp(f: Callable[..., object], args: Sequence[object], vectors: Sequence[object]) -> tuple[Tree, ...]:
@@ -975,4 +973,4 @@ def checkpoint(f: Callable[P, R], *given: Never) -> Callable[P, R]:
 
     if given:
         raise ArgumentError("checkpoint: takes the function alone and gives one; write checkpoint(f)(x)")
-    return checkpointed(f)
+    return Made(checkpointed(f), checkpoint, f)  # type: ignore[return-value]

@@ -39,6 +39,7 @@ from autodiff.core.graph import Variable
 from autodiff.core.modes import ORDINARY, _state, current_state
 from autodiff.core.op import wrap
 from autodiff.core.pytree import flatten
+from autodiff.decorators import name_of
 from autodiff.tensor import Tensor
 from autodiff.trees import outline
 from autodiff.views import settle
@@ -89,7 +90,7 @@ class Jit(Generic[F]):
             self._signature = None
 
     def __reduce__(self) -> Any:
-        return Jit, (self._function, self._state, self._static)
+        return name_of(self) or (Jit, (self._function, self._state, self._static))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Jit[F]:
         return Jit(*copy.deepcopy((self._function, self._state, self._static), memo))

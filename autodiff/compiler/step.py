@@ -18,6 +18,7 @@ from autodiff.compiler.prepare import Workshop
 from autodiff.compiler.trace import Entry
 from autodiff.core.errors import ArgumentError, CompileError, CompileWarning
 from autodiff.core.modes import ORDINARY, State, _state, current_state
+from autodiff.decorators import name_of
 
 __all__ = ["Compiled", "compile"]
 
@@ -73,7 +74,7 @@ class Compiled(Generic[P, R]):
 
     def __reduce__(self) -> Any:
         # What is prepared is found again by the copy's own calls.
-        return Compiled, (self._function, self._check, self._fallback)
+        return name_of(self) or (Compiled, (self._function, self._check, self._fallback))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[P, R]:
         return Compiled(copy.deepcopy(self._function, memo), self._check, self._fallback)

@@ -1,5 +1,6 @@
 """Transforms: arrays in, arrays out, nested to any depth, over trees; batched Jacobians equal to the loop."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -362,3 +363,54 @@ def test_arrays_that_are_not_in_a_list_are_refused_with_the_form_that_works(join
     ):
         join(t, t)
     assert join((t, t), axis=ad.tensor(1)).size == 12
+
+
+MAKERS = {
+    "grad": np.sum,
+    "value_and_grad": np.sum,
+    "hessian": np.prod,
+    "sparse_hessian": np.prod,
+    **dict.fromkeys(
+        "elementwise_grad jacobian jacfwd jacrev sparse_jacobian vmap checkpoint jit compile custom_vjp".split(), np.exp
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_function_that_a_transform_made_is_pickled(name, monkeypatch):
+    maker, f, x = getattr(ad, name), MAKERS[name], np.array([0.5, 2.0])
+    plain = lambda result: np.asarray(getattr(result, "toarray", lambda: result)())
+    made = maker(f)
+    copied = pickle.loads(pickle.dumps(made))
+    assert type(copied) is type(made)
+    for found, expected in zip(copied(x), made(x), strict=True):
+        np.testing.assert_array_equal(plain(found), plain(expected))
+
+    def decorated(t):
+        """Stands in its module under its own name, in the place of the function that it was made of."""
+
+    made = maker(decorated)
+    decorated.__qualname__ = made.__qualname__ = "decorated"
+    monkeypatch.setitem(globals(), "decorated", made)
+    assert pickle.loads(pickle.dumps(made)) is made
+
+
+def test_what_the_options_of_a_pickled_transform_were_they_stay():
+    made = ad.vmap(ad.grad(np.dot, argnums=(0, 1)), in_axes=(None, 1))
+    copied = pickle.loads(pickle.dumps(made))
+    for found, expected in zip(copied(np.ones(3), np.eye(3)), (np.eye(3), np.ones((3, 3))), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert pickle.loads(pickle.dumps(ad.grad(np.prod, holomorphic=True)))(np.array([2j, 3.0]))[1] == 2j
+
+
+def test_a_transform_of_a_method_is_a_method():
+    class Model:
+        weight = 3.0
+
+        def loss(self, x):
+            return self.weight * x * x
+
+        slope = ad.grad(loss, argnums=1)
+
+    assert Model().slope(2.0) == 12.0
+    assert repr(ad.grad(np.sum)) == "autodiff.grad(sum)"
