@@ -45,7 +45,7 @@ def cross_entropy_composed(
         Examples with this index count for nothing, not even for the mean's divisor.
     reduction : {"mean", "sum", "none"}
         The mean over examples is weighted by ``weight[target]`` for indices; for probabilities it divides by their
-        number.
+        number. Where it would divide by 0, all weights being 0 or all examples ignored, it is NaN, and its gradient 0.
     label_smoothing : float in [0, 1]
         Share of every target that is spread evenly over the classes (Szegedy et al. 2016, arXiv 1512.00567).
 
@@ -94,8 +94,8 @@ def _even(label_smoothing: float, classes: int) -> float:
     return label_smoothing / max(classes, 1)
 
 
-# With nothing to average the mean is NaN and its gradient 0, as in PyTorch, without a warning: the sum, times 0, plus
-# NaN.
+# With nothing to average the mean is NaN and its gradient 0, without a warning: the sum, times 0, plus NaN. PyTorch's
+# gradient is 0, too, where all examples are ignored, and NaN where all weights are 0.
 
 
 def _inverse(divisor: Any, dtype: Any) -> Any:

@@ -138,8 +138,8 @@ def alike(name: str, input: Any, target: Any, real: bool = False) -> tuple[Tenso
 
 
 def reduced(losses: Any, reduction: str, name: str, divisor: Any = None) -> Tensor:
-    """Losses, reduced as ``reduction`` says; the mean divides by their number or by ``divisor``, and of nothing is NaN,
-    as in PyTorch.
+    """Losses, reduced as ``reduction`` says; the mean divides by their number or by ``divisor``. Of nothing, or where
+    that is 0, it is NaN, as in PyTorch, and its gradient 0.
     """
     if reduction == "none":
         return losses  # type: ignore[no-any-return]
@@ -151,7 +151,7 @@ def reduced(losses: Any, reduction: str, name: str, divisor: Any = None) -> Tens
     if reduction == "sum":
         return total  # type: ignore[no-any-return]
     count = int(losses.size) if divisor is None else divisor  # operations take int at once
-    return total / count if count else total * np.nan  # type: ignore[no-any-return]
+    return total / count if count else total * 0 + np.nan  # type: ignore[no-any-return]
 
 
 def weighted(losses: Any, weight: Any, reduction: str, name: str) -> Tensor:

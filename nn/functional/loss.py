@@ -45,6 +45,7 @@ def cross_entropy(
     weight : (C,) or None
     ignore_index : int
     reduction : {"mean", "sum", "none"}
+        The mean is weighted; where no example counts, it is NaN and its gradient 0.
     label_smoothing : float in [0, 1]
 
     Examples
@@ -71,7 +72,8 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
         Log-probabilities, as :func:`log_softmax` makes them.
     target : int of shape (), (N,) or (N, d1, ...)
     weight : (C,) or None
-        A factor per class; the mean divides by the sum of the factors used.
+        A factor per class; the mean divides by the sum of the factors used. Where that is 0, the mean is NaN and its
+        gradient 0.
     ignore_index : int
         Examples of this class count for nothing.
     reduction : {"mean", "sum", "none"}

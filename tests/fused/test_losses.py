@@ -375,3 +375,14 @@ def test_a_certain_binary_class_keeps_its_gradient(x, dtype):
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(ad.grad(loss)(dtype(x)), -share, rtol=8 * eps)
     np.testing.assert_allclose(ad.grad(ad.grad(loss))(dtype(x)), share * (1 - share), rtol=8 * eps)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "mse_loss", "l1_loss"])
+def test_a_mean_whose_weights_are_all_zero_is_nan_and_its_gradient_zero_in_both_modes(name):
+    of_classes = name in ("cross_entropy", "nll_loss")
+    target, weight = (Y, np.zeros(3)) if of_classes else (HALF, np.zeros(HALF.shape))
+    f = lambda x: getattr(F, name)(x, target, weight=weight)
+    value, gradient = ad.value_and_grad(f)(HALF)
+    assert np.isnan(value)
+    np.testing.assert_array_equal(gradient, 0)
+    assert ad.jvp(f, (HALF,), (HALF,))[1] == 0
