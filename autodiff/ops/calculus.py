@@ -356,7 +356,7 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     ordered = sort(flat)
     missing = np.isnan(flat._array)
     present = n - missing.sum(axis=-1, keepdims=True) if ignore_nan else np.full((*flat.shape[:-1], 1), n)
-    place = _places(levels, present, method)
+    place = _tensor(np.maximum(present - 1, 0) / 2) if middle else _places(levels, present, method)
     below = np.floor(place._array).astype(int)
     above = np.minimum(below + (place._array > below if middle else 1), np.maximum(present - 1, 0))
     low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
@@ -364,9 +364,13 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     if method not in _CHOICES:
         kind = np.result_type(flat.dtype, share.dtype if share.dtype.kind == "f" else float)
         between = (place - below.astype(float)).astype(kind)
-        result = 0.5 * low + 0.5 * high if middle else low + between * (high - low)
-        if method in _STEP_METHODS:  # where it is one of the values, its neighbour has no part in it, were it infinite
-            result = where(between._array == 0, low, result)
+        # Where a quantile that moves in steps is one of the values, its neighbour has no part in it, were it infinite.
+        alone = between._array == 0 if method in _STEP_METHODS else np.False_
+        if alone.all():
+            result = low.astype(kind)
+        else:
+            result = 0.5 * low + 0.5 * high if middle else low + between * (high - low)
+            result = where(alone, low, result) if alone.any() else result
     bad = missing.all(axis=-1, keepdims=True) if ignore_nan else missing.any(axis=-1, keepdims=True)
     if bad.any():
         result = where(bad, np.nan, result)
