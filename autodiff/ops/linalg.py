@@ -41,6 +41,11 @@ from autodiff.ops.spectral import (
 
 P = Primitive
 
+#: What NumPy gives, asked once: named tuples, and whether the eigenvalues of ``eig`` are complex always, as since 2.5.
+_ONE = np.eye(1)
+_Eig, _Eigh, _QR, _SVD = [type(f(_ONE)) for f in (np.linalg.eig, np.linalg.eigh, np.linalg.qr, np.linalg.svd)]
+_EIG_IS_COMPLEX = np.linalg.eigvals(_ONE).dtype.kind == "c"
+
 
 def _eye(x: Any) -> Any:
     return np.eye(x.shape[-1])
@@ -393,7 +398,7 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     """
     x = _read(a, UPLO)
     w, v = eigh_.function(x, str(UPLO).upper())
-    return type(np.linalg.eigh(np.eye(1)))(with_rule_of_values(w, eigvalsh_, x), v)
+    return _Eigh(with_rule_of_values(w, eigvalsh_, x), v)
 
 
 @dispatch.implements(np.linalg.eigvalsh)
@@ -521,11 +526,10 @@ eig_ = P("eig", _eig, _eig_rule, sample=_sample_eig, tangent=_eig_tangent)
 
 def _eigen(a: Any) -> Any:
     """Eigenvalues and vectors in NumPy's dtype: complex since 2.5, before that where some are."""
-    numpys = np.linalg.eig(np.eye(1))
     found = eig_.function(a)
-    if numpys.eigenvalues.dtype.kind == "c":
+    if _EIG_IS_COMPLEX:
         found = [part.astype(np.result_type(part.dtype, np.complex64)) for part in found]
-    return type(numpys)(*found)
+    return _Eig(*found)
 
 
 @dispatch.implements(np.linalg.eig)
@@ -740,7 +744,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         full = np.linalg.svd(x._array, full_matrices=True)
         u = _completed(u, _as_chosen(full.U, u._array))
         vh = _h(_completed(_h(vh), _as_chosen(np.conjugate(np.swapaxes(full.Vh, -1, -2)), bare(_h(vh)))))
-    return type(np.linalg.svd(np.eye(1)))(u, s, vh)
+    return _SVD(u, s, vh)
 
 
 def _hermitian_svd(x: Any, compute_uv: bool) -> Any:
@@ -752,7 +756,7 @@ def _hermitian_svd(x: Any, compute_uv: bool) -> Any:
     s = np.take_along_axis(np.abs(w), order, axis=-1)
     u = np.take_along_axis(v, np.broadcast_to(order[..., None, :], v.shape), axis=-1)
     signs = np.take_along_axis(np.sign(w._array), order, axis=-1)
-    return type(np.linalg.svd(np.eye(1)))(u, s, _h(u * signs[..., None, :]))
+    return _SVD(u, s, _h(u * signs[..., None, :]))
 
 
 def _as_chosen(full: Any, columns: Any) -> Any:
@@ -834,7 +838,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         # Q comes from the first m columns; the others follow, R2 = Q^T A2.
         q, left = qr_.function(x[..., :m])
         r = shaping.concatenate([left, matmul.function(_h(q), x[..., m:])], axis=-1)
-    return r if mode == "r" else type(np.linalg.qr(np.eye(1)))(q, r)
+    return r if mode == "r" else _QR(q, r)
 
 
 def _pinv_rule(g: Any, out: Any, x: Any) -> Any:

@@ -372,3 +372,13 @@ def test_a_check_of_what_is_singular_moves_the_values_with_the_matrix():
     wide, b = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), np.array([0.3, -1.0, 0.5, 2.0])
     a = np.array([[1.0, 0.2], [-0.3, 0.8], [0.5, 1.5], [2.0, -0.7]])
     check_gradients(lambda a: np.linalg.lstsq(a @ wide, b, rcond=1e-10)[0], a, order=1)
+
+
+@pytest.mark.parametrize("name", ["eig", "eigh", "svd", "qr"])
+def test_a_factorisation_asks_lapack_once(name, monkeypatch):
+    numpys, calls = getattr(np.linalg, name), []
+    monkeypatch.setattr(np.linalg, name, lambda *args, **kwargs: calls.append(args) or numpys(*args, **kwargs))
+    a = np.diag([1.0, 2.0, 4.0]) + 0.1
+    found = getattr(ad.linalg, name)(a)
+    assert len(calls) == 1
+    assert type(found) is type(numpys(a))
