@@ -219,6 +219,7 @@ class Tensor(_Base):
             if not value:
                 raise GraphError("a computed tensor cannot stop requiring a gradient; use .detach()")
             return
+        views.settle(self)  # a view that was taken before is what it was, whenever somebody looks at it
         if not value:
             if self._node is not None and self._node.name is not None:
                 self._name = self._node.name

@@ -17,7 +17,6 @@ from autodiff.compiler.layout import LEASED, Buffer, Pool, Scratch, place
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.passes.chains import Chain, fuse
 from autodiff.compiler.passes.simplify import (
-    COPIES,
     EMPTY,
     FILLS,
     as_operand,
@@ -33,6 +32,7 @@ from autodiff.compiler.passes.simplify import (
 )
 from autodiff.compiler.private import vanished
 from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, named, reads, slots_in
+from autodiff.compiler.trace import layout_of
 
 __all__ = ["MISS", "Code", "by_name", "defined"]
 
@@ -49,26 +49,6 @@ _ALIKE = named(
     "add subtract multiply true_divide floor_divide remainder maximum minimum fmax fmin greater greater_equal less"
     " less_equal equal not_equal"
 )
-_SHAPED = named(
-    "dot matmul einsum concatenate stack where clip outer swapaxes moveaxis expand_dims reshape transpose broadcast_to"
-)
-_SHAPED |= {c_einsum, short, np.lib.stride_tricks.as_strided}
-_SHAPING_METHODS = {"nonzero", "compress", "repeat", "choose"}
-
-
-def _is_shaped_by_values(op: Op) -> bool:
-    """Whether the shape of a result may depend on more than the shapes that go in."""
-    target = op.target
-    if isinstance(target, (np.ufunc, Chain, Attribute)) or isinstance(getattr(target, "__self__", None), np.ufunc):
-        return False
-    if target in _SHAPED or target in COPIES or target in FILLS or target in EMPTY or op.writes:
-        return False
-    if type(target) is Method:
-        return target.name in _SHAPING_METHODS
-    if target is operator.getitem:
-        index = op.args[1]
-        return any(not isinstance(s.value, np.ndarray) or s.value.dtype.kind == "b" for s in slots_in(index))
-    return bool(reads(op))
 
 
 @lru_cache(maxsize=4096)
@@ -295,17 +275,20 @@ class Code:
             # Three entries tell it of most; one is zero as often as not behind a ReLU.
             name, size = self._text(op.args[0]), op.args[0].value.size
             text = f"not ({name}.item(0) or {name}.item({size // 2}) or {name}.item(-1)) and {text}"
-        if out is None or out == [] or (op.writes and isinstance(out, Slot) and out.index in self.names):
+        if op.writes and isinstance(out, Slot) and out.index in self.names:
+            return [f"if {text} is not {self._name(out)}: return MISS"] if op.loose else [text]
+        if out is None or out == []:
             return [text]
         if isinstance(out, list):
             parts = ", ".join("_" if s is None else self._name(s) for s in out)
             line = f"{parts}{',' if len(out) == 1 else ''} = {text}"
         else:
             line = f"{self._name(out)} = {text}"
-        if _is_shaped_by_values(op):
-            shapes = [(self._name(s), s.value.shape) for s in op.outs() if isinstance(s.value, np.ndarray)]
-            return [line, *(f"if {name}.shape != {shape}: return MISS" for name, shape in shapes)]
-        return [line]
+        if not op.loose:
+            return [line]
+        known = [(self._name(s), self._constant(layout_of(s.value), key=layout_of(s.value))) for s in op.outs()]
+        laid = self._constant(layout_of)
+        return [line, *(f"if {laid}({name}) != {layout}: return MISS" for name, layout in known)]
 
     def _leased(self, buffer: Buffer) -> str:
         value = buffer.root.value

@@ -135,6 +135,7 @@ def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[
                 uses[slot.storage.index].append(i)
                 members[slot.storage.index][slot.index] = slot
     visible = {slot.storage.index for slot in seen if slot.storage is not None}
+    moving = {s.storage.index for op in ops if op.loose for s in op.outs() if s.storage is not None}
     buffers: dict[int, Buffer] = {}
     for i, op in enumerate(ops):
         root = op.out
@@ -142,7 +143,7 @@ def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[
             continue
         storage = root.storage
         assert storage is not None
-        if not dense(root.value) or root.offset != listing.root(storage).offset:
+        if storage.index in moving or not dense(root.value) or root.offset != listing.root(storage).offset:
             continue
         inside = list(members[storage.index].values())
         if any(s.offset < 0 or s.value is None or extent(s) > root.value.nbytes for s in inside):

@@ -21,7 +21,7 @@ import numpy as np
 from autodiff import kernels, zero_times_infinity
 from autodiff.batching import Batched, Unbatchable
 from autodiff.compiler.passes.chains import compiles, least
-from autodiff.compiler.record import Recorder, Unrecordable, cleared
+from autodiff.compiler.record import SHAPED, Recorder, Unrecordable, cleared
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.core import backward
 from autodiff.core.modes import ORDINARY, current_state, state_as
@@ -267,8 +267,10 @@ def is_pure(function: Any) -> bool:
 
 
 def ours(function: Any) -> bool:
-    """Whether it is a Python function of the library."""
-    return isinstance(function, types.FunctionType) and (function.__module__ or "").partition(".")[0] in _LIBRARY
+    """Whether it is a Python function of a module of the library. What applies one operation (``fast``) is of none."""
+    if not isinstance(function, types.FunctionType) or "__name__" not in function.__globals__:
+        return False
+    return (function.__module__ or "").partition(".")[0] in _LIBRARY
 
 
 def private(value: Any) -> Any:
@@ -307,5 +309,6 @@ def _copied(value: Any, remembered: bool = False) -> Any:
     return made
 
 
+SHAPED |= {vanished, elementwise._tanh_slope_of_few}
 _own_zeros = private(backward.above.zeros)
 _hooks.zeros = _zeros

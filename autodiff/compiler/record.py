@@ -23,7 +23,8 @@ import numpy as np
 
 from autodiff.compiler.standin import Recorded, bare, mapped
 
-__all__ = ["Attribute", "Method", "Op", "Recorder", "Slot", "Storage", "Unrecordable", "cleared", "reads", "slots_in"]
+__all__ = ["SHAPED", "Attribute", "Method", "Op", "Recorder", "Slot", "Storage", "Unrecordable"]
+__all__ += ["cleared", "named", "reads", "slots_in"]
 
 # Arrays of fewer bytes are held until the code is written.
 _SMALL = 1 << 16
@@ -68,7 +69,7 @@ class Slot:
 class Op:
     """One call."""
 
-    __slots__ = ("args", "errors", "kind", "kwargs", "out", "target", "writes")
+    __slots__ = ("args", "errors", "kind", "kwargs", "loose", "out", "target", "writes")
 
     def __init__(self, kind: str, target: Any, args: Any = (), kwargs: Any = None, out: Any = None) -> None:
         self.kind = kind  # "call", "draw" or "guard"
@@ -78,6 +79,7 @@ class Op:
         self.out = out  # slot, list of slots or None
         self.writes: tuple[Storage, ...] = ()  # which storages it writes into, its own new ones aside
         self.errors: dict[str, Any] | None = None  # what the function had changed of NumPy's error state
+        self.loose = False  # whether shape, dtype or place of a result may depend on values
 
     def under(self, *lines: str) -> list[str]:
         """Lines of Python under the floating-point error state that the call has of its own."""
@@ -175,6 +177,31 @@ _SAME = named("asarray asanyarray ascontiguousarray asfortranarray atleast_1d at
 _NUMBERS = (bool, int, float, complex)
 
 
+#: Functions whose results lie as the shapes, dtypes and layouts that go in say.
+SHAPED = named(
+    "array asarray ascontiguousarray copy reshape ravel zeros ones zeros_like ones_like empty empty_like full dot vdot"
+    " matmul einsum concatenate stack where clip outer swapaxes moveaxis expand_dims transpose broadcast_to real imag"
+    " argsort sort take_along_axis count_nonzero polyder polyval vander"
+)
+SHAPED.add(np.lib.stride_tricks.as_strided)
+_SHAPING_METHODS = {"nonzero", "compress", "repeat", "choose"}
+
+
+def _is_loose(op: Op, result: Any) -> bool:
+    """Whether shape, dtype or place of the result may depend on more than the shapes, dtypes and layouts that go in."""
+    target = op.target
+    if isinstance(target, (np.ufunc, Attribute)) or isinstance(getattr(target, "__self__", None), np.ufunc):
+        return False
+    if target in SHAPED or target is abs or isinstance(target, type):
+        return False
+    if type(target) is Method:
+        return target.name in _SHAPING_METHODS
+    if target is operator.getitem:  # a number picks out a view, of what has several axes
+        picked = any(not isinstance(s.value, np.ndarray) or s.value.dtype.kind == "b" for s in slots_in(op.args[1]))
+        return picked and isinstance(result, np.ndarray)
+    return getattr(target, "__module__", "") != "_operator" and bool(reads(op))
+
+
 def cleared(gone: Any, *found: Any) -> None:
     """NaNs become zeros, if the cotangent that they come of was of zeros alone."""
     if gone:
@@ -252,6 +279,7 @@ class Recorder:
         if not told and isinstance(result, np.ndarray) and target not in _SAME and not isinstance(target, Attribute):
             if not (type(target) is Method and target.name == "astype"):
                 self._note_writes(op, [a for a in args if a is not None and bare(a) is result])
+        op.loose = not told and _is_loose(op, result)
         return self._noted(op, result)
 
     def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -414,6 +414,11 @@ def test_a_view_that_waits_for_its_values_takes_those_of_the_write():
     constant[1] = 4.0
     constant.data = np.full(3, 9.0)  # another array: the view stays one of the old
     np.testing.assert_array_equal(part.data, [4.0, 0.0])
+    before = constant[1:]
+    constant *= 2  # what was taken before it is a leaf is no function of the leaf, looked at or not
+    constant.requires_grad_(True)
+    assert not before.requires_grad
+    np.testing.assert_array_equal(before.data, [18.0, 18.0])
 
 
 def test_threads_that_look_at_a_written_view_together_see_what_was_written():

@@ -3,6 +3,8 @@
 import copy
 import pickle
 import random
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -792,3 +794,50 @@ def test_results_written_into_what_was_computed():
 
     x = np.arange(1.0, 5.0)
     np.testing.assert_array_equal(autodiff.jit(autodiff.grad(f))(x), autodiff.grad(f)(x))
+
+
+ROTATION, SPREAD = np.array([[0.0, 1.0], [-1.0, 0.0]]), np.array([[2.0, 1.0], [1.0, 3.0]])
+#: How a result lies depends on values: its dtype, its length, or which part of another array it is.
+LOOSE: dict[str, tuple[Any, Any]] = {
+    "a row by a computed number": (lambda x: (x * 2)[np.argmax(x[:, 0])] + 1, [SPREAD, ROTATION, SPREAD[::-1]]),
+    "an entry of all rows": (lambda x: (x * 2)[..., np.argmax(x[1])] + 1, [SPREAD, ROTATION, SPREAD[:, ::-1]]),
+    "without its zeros": (lambda x: np.trim_zeros(bare(x)[0] * 2) * x[0, 1], [ROTATION, ROTATION[:, ::-1], SPREAD]),
+    "a row of ours that is written into": (lambda x: _written(x * 2), [SPREAD, SPREAD[::-1], ROTATION]),
+    "eigenvalues": (lambda x: np.conj(np.linalg.eigvals(x)) * 2, [SPREAD, ROTATION]),
+    "roots": (lambda x: np.sum(np.real(np.sqrt(np.roots(x.ravel()) + 0j))), [SPREAD, 1 - SPREAD]),
+    "a square root": (lambda x: np.real(autodiff.linalg.sqrtm(x)), [SPREAD, -SPREAD, ROTATION]),
+    "a square root of each": (lambda x: np.abs(np.emath.sqrt(autodiff.tensor(x))), [SPREAD, ROTATION, -SPREAD]),
+    "bins": (lambda x: np.histogram(autodiff.tensor(x), bins="auto")[0] * 1.0, [SPREAD, ROTATION]),
+    "real if close": (lambda x: np.real_if_close(x + 1j * x[0, 0]).imag * 1.0, [SPREAD, ROTATION, SPREAD]),
+}
+
+
+def bare(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _written(y: Any) -> Any:
+    row = y[np.argmax(y[:, 0])]
+    row += 10
+    return y
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", LOOSE)
+def test_how_a_result_lies_may_depend_on_values(name: str, first: int) -> None:
+    f, points = LOOSE[name]
+    for g in (f, lambda x: autodiff.grad(lambda z: np.sum(np.abs(f(z))))(x)):
+        runs = autodiff.jit(g), autodiff.compile(g)
+        for x in [points[first]] * 4 + points:
+            assert all(bits(run(x)) == bits(g(x)) for run in runs)
+
+
+def test_an_operation_that_nobody_has_called_before() -> None:
+    calls = "np.real(x)", "np.linalg.inv(x)", "np.sort(x)", "autodiff.linalg.expm(x)"
+    lines = [f"print(autodiff.jit(autodiff.grad(lambda x: np.sum({call} ** 2)))(2 * np.eye(2)))" for call in calls]
+    run = [sys.executable, "-c", "\n".join(["import numpy as np, autodiff", *lines])]
+    told = subprocess.run(run, capture_output=True, text=True, timeout=300, check=True).stdout
+    expected = 4 * np.eye(2), -0.25 * np.eye(2), 4 * np.eye(2)[:, ::-1][::-1], 2 * np.exp(4) * np.eye(2)
+    assert len(expected) == len(calls)
+    found = np.array(told.replace("[", " ").replace("]", " ").split(), float).reshape(4, 2, 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -163,12 +163,12 @@ def _leaf(value: Any) -> Any:
 
 
 def drop(listing: Listing) -> None:
-    """Drop calls whose results nobody needs."""
+    """Drop calls whose results nobody needs; how a loose one lies the function may have asked."""
     slots: set[int] = {s.index for s in slots_in(listing.outputs)}
     storages: set[int] = {s.storage.index for s in slots_in(listing.outputs) if s.storage is not None}
     kept: list[Op] = []
     for op in reversed(listing.ops):
-        needed = op.kind in ("guard", "draw") or any(not s.made for s in op.writes)
+        needed = op.kind in ("guard", "draw") or op.loose or any(not s.made for s in op.writes)
         needed = needed or any(s.index in storages for s in op.writes) or any(s.index in slots for s in op.outs())
         needed = needed or any(
             listing.creator.get(i) is op
