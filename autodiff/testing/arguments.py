@@ -18,7 +18,7 @@ from autodiff.core.errors import ArgumentError
 from autodiff.core.pytree import flatten, tree_map
 from autodiff.testing.report import Leaf
 
-__all__ = ["Arguments", "as_array", "ascents", "dense", "outputs_of", "packed", "plain", "unpacked"]
+__all__ = ["Arguments", "alike", "as_array", "ascents", "dense", "outputs_of", "packed", "plain", "unpacked"]
 
 
 class _Spot:
@@ -91,7 +91,7 @@ class Arguments:
             self.notes.append(f"{label} is {array.dtype}: checked in float64")
         self.originals.append(value)
         self.dtypes.append(array.dtype)
-        self.base.append(packed(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)))
+        self.base.append(packed(alike(array, np.complex128 if array.dtype.kind == "c" else np.float64)))
         self.leaves.append(Leaf(place, label))
         return _Spot(len(self.base) - 1)
 
@@ -132,13 +132,13 @@ class Arguments:
         return not self.narrow and all(dtype.kind == "f" for dtype in self.dtypes)
 
     def values(self, arrays: Sequence[Any], wide: bool = True) -> list[Any]:
-        """Arrays like the base as what the leaves are, complex numbers where these are; in float64, or not ``wide``, as
-        they come, or in the precision of the leaves themselves, if it is insisted on.
+        """Arrays like the base, or like its first ones, as what the leaves are, complex numbers where these are; in
+        float64, or not ``wide``, as they come, or in the precision of the leaves themselves, if it is insisted on.
         """
-        found = [unpacked(a) if kind.kind == "c" else a for a, kind in zip(arrays, self.dtypes, strict=True)]
-        if wide:
-            return [np.asarray(a, np.complex128 if np.iscomplexobj(a) else np.float64) for a in found]
-        return [a.astype(kind) for a, kind in zip(found, self.dtypes, strict=True)] if self.narrow else found
+        found = [unpacked(a) if kind.kind == "c" else a for a, kind in zip(arrays, self.dtypes, strict=False)]
+        if self.narrow:
+            return [alike(a, kind) for a, kind in zip(found, self.dtypes, strict=False)]
+        return [np.asarray(a, np.complex128 if np.iscomplexobj(a) else np.float64) for a in found] if wide else found
 
     def static(self) -> list[Any]:
         """The arrays among the arguments that are passed on as they are."""
@@ -179,6 +179,20 @@ def _is_floats(value: list[Any]) -> bool:
         return all(not hasattr(item, "dtype") for item in value) and np.asarray(value).dtype.kind == "f"
     except ValueError:
         return False
+
+
+def alike(array: Any, dtype: Any) -> Any:
+    """A copy whose memory is laid out as the array's is: in its order, with its gaps, in its directions."""
+    if array.flags.forc or 0 in array.strides or any(step % array.itemsize for step in array.strides):
+        return array.astype(dtype)
+    steps = [step // array.itemsize for step in array.strides]
+    reach = [(side - 1) * step for side, step in zip(array.shape, steps, strict=True)]
+    before = -sum(min(way, 0) for way in reach)
+    room = np.zeros(before + sum(max(way, 0) for way in reach) + 1, dtype)
+    strides = [step * room.itemsize for step in steps]
+    made = np.lib.stride_tricks.as_strided(room[before:], array.shape, strides)
+    made[...] = array
+    return made
 
 
 def as_array(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
-from autodiff.testing.arguments import Arguments, outputs_of, packed, plain
+from autodiff.testing.arguments import Arguments, alike, outputs_of, packed, plain
 from autodiff.testing.problem import COTANGENT, Problem, Stops, checked
 from autodiff.testing.reference import compare_along
 from autodiff.testing.report import Report
@@ -181,6 +181,9 @@ class _Traced(Problem):
 
         def wrap(array: Any, number: int) -> Any:
             leaves[number] = Tensor(array, requires_grad=tracked)
+            if not array.flags.forc:
+                # A tensor of its own has no gaps; what a function gives may have them.
+                leaves[number]._rebind(alike(array, array.dtype))
             return leaves[number]
 
         args, kwargs = self.arguments.call(arrays[:count], wrap)
@@ -192,7 +195,8 @@ class _Traced(Problem):
         """The parameters have these values within the block."""
         kept = [p._array for p in self.parameters]
         try:
-            for parameter, array in zip(self.parameters, arrays[len(arrays) - len(kept) :], strict=True):
+            values = self.arguments.values(arrays, wide=False)
+            for parameter, array in zip(self.parameters, values[len(arrays) - len(kept) :], strict=True):
                 parameter._rebind(array)
             yield
         finally:
@@ -243,7 +247,7 @@ class _Traced(Problem):
             leaves, found = self._gradients(arrays, bool(every), moved)
             for order, weights in enumerate(every, 1):
                 pairs = zip(found, self.arguments.values(weights), strict=True)
-                terms = [(g, w) for g, w in pairs if g is not None and g.requires_grad]
+                terms = [(g, w) for g, w in pairs if getattr(g, "requires_grad", False)]
                 if not terms:
                     return [None] * len(leaves)
                 gs, ws = zip(*terms, strict=True)

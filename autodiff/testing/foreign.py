@@ -101,8 +101,8 @@ def laws_of(check: Callable[..., Report], *args: object, **kwargs: object) -> di
     -------
     dict of str to str
         What is wrong, by the name of the law; empty if all hold: the gradient is linear in the output's, to the bit for
-        powers of two; it is the same again, and for arrays in Fortran's order; its own gradient is symmetric; inputs
-        without elements have gradients of their shape, or are refused.
+        powers of two; it is the same again, and for arrays in Fortran's order, with gaps, and reversed; its own
+        gradient is symmetric; inputs without elements have gradients of their shape, or are refused.
 
     Examples
     --------
@@ -160,8 +160,11 @@ def _foreign_reruns(problem: Problem) -> None:
 
 
 def _foreign_layout(problem: Problem) -> None:
-    turned = problem.pulled([_fortran(u) for u in problem.cotangents], [_fortran(b) for b in problem.base])
-    equal(turned, problem.pulled(problem.cotangents), "gradient for Fortran's order", 1e-13)
+    expected = problem.pulled(problem.cotangents)
+    for layout in ("fortran", "gapped", "reversed"):
+        change = LAYOUTS[layout]
+        turned = problem.pulled([change(u) for u in problem.cotangents], [change(b) for b in problem.base])
+        equal(turned, expected, f"gradient for {layout} inputs", 1e-13)
 
 
 def _foreign_symmetric(problem: Problem) -> None:

@@ -23,6 +23,9 @@ import numpy as np
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.testing import hooks
+from autodiff.testing.adapters import check_autograd, check_jax, check_pair, check_torch
+from autodiff.testing.check import check_gradients
+from autodiff.testing.foreign import LAYOUTS, problem_of
 from autodiff.testing.pages import Case, write_page
 
 __all__ = ["Collector", "gradcase"]
@@ -38,8 +41,14 @@ def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
     hooks.present(pluginmanager)
 
 
-#: How the checks of :mod:`autodiff.testing.adapters` are named by ``gradcase(check=...)``.
-_CHECKS = ("torch", "jax", "autograd", "pair")
+#: The checks by their names in ``gradcase(check=...)``.
+_CHECKS: dict[str | None, Callable[..., Any]] = {
+    None: check_gradients,
+    "torch": check_torch,
+    "jax": check_jax,
+    "autograd": check_autograd,
+    "pair": check_pair,
+}
 
 _LAYOUTS = ("contiguous", "fortran", "gapped", "reversed")
 
@@ -62,7 +71,8 @@ def gradcase(
     function : callable, optional
         Of a bare ``@gradcase``.
     dtypes : sequence of str
-        "float64" is compared with the numerical reference, any other with float64.
+        "float64" is compared with the numerical reference; any other, in which the function is then computed, with
+        the gradient in float64.
     layouts : sequence of str
         Among "contiguous", "fortran", "gapped" and "reversed".
     orders : sequence of int, optional
@@ -92,8 +102,8 @@ def gradcase(
     chosen = orders or ((1,) if check == "pair" else (1, 2))
     if set(layouts) - set(_LAYOUTS) or set(chosen) - {1, 2}:
         raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
-    if check is not None and check not in _CHECKS:
-        raise ArgumentError(f"gradcase: check must be None or among {_CHECKS}, got {check!r}")
+    if check not in _CHECKS:
+        raise ArgumentError(f"gradcase: check must be among {tuple(_CHECKS)}, got {check!r}")
     for name in dtypes:
         try:
             np.dtype(name)
@@ -115,12 +125,11 @@ def gradcase(
             covered = getattr(op, "__self__", getattr(op, "__autodiff__", op))
             name = getattr(covered, "name", getattr(covered, "__name__", "function"))
             request.node.user_properties.append(("gradcase", [name, dtype, layout, order]))
-            if check is None:
-                _run(op, _arranged(args, layout), rest[0] if rest else {}, dtype, order)
-            elif check == "pair":
-                _adapted("check_pair", (op, args), _arranged(rest[0], layout), {}, dtype, None)
+            if check == "pair":
+                _run(check_pair, (op, args, _arranged(rest[0], layout, dtype)), {}, dtype)
             else:
-                _adapted(f"check_{check}", (op,), _arranged(args, layout), rest[0] if rest else {}, dtype, order)
+                arranged = _arranged(args, layout, dtype, numbers=check != "torch")
+                _run(_CHECKS[check], (op, *arranged), rest[0] if rest else {}, dtype, order=order)
 
         functools.update_wrapper(case, function)
         del case.__wrapped__  # type: ignore[attr-defined]
@@ -151,53 +160,38 @@ def _returned(function: Callable[..., Any], value: Any, pair: bool) -> Sequence[
     return value
 
 
-def _arranged(args: Sequence[Any], layout: str) -> list[Any]:
-    from autodiff.testing.foreign import LAYOUTS
-
+def _arranged(args: Sequence[Any], layout: str, dtype: str, numbers: bool = True) -> list[Any]:
+    """Real arrays in a layout and a precision, and numbers beside them in that precision, unless they are options."""
     change = LAYOUTS.get(layout, lambda a: a)
-    return [change(a) if isinstance(a, np.ndarray) else a for a in args]
+
+    def arranged(value: Any) -> Any:
+        if type(value) is float and numbers and dtype != "float64":
+            return np.asarray(value, dtype)
+        if not isinstance(value, np.ndarray):
+            return value
+        return change(value.astype(dtype) if value.dtype.kind == "f" else value)
+
+    return [arranged(value) for value in args]
 
 
-def _adapted(
-    name: str, functions: Sequence[Any], args: list[Any], kwargs: dict[str, Any], dtype: str, order: int | None
-) -> None:
-    """A check of somebody else's gradient."""
-    from autodiff.testing import adapters
-
-    narrow = [a.astype(dtype) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args]
-    check = getattr(adapters, name)
-    if name == "check_pair":
-        check(*functions, narrow)
-    else:
-        check(*functions, *narrow, order=order, **kwargs)
-
-
-def _run(op: Any, arranged: Sequence[Any], kwargs: dict[str, Any], dtype: str, order: int) -> None:
-    from autodiff.testing.check import check_gradients
-
+def _run(check: Callable[..., Any], call: Sequence[Any], kwargs: dict[str, Any], dtype: str, **options: Any) -> None:
+    """In float64 the check itself; in any other precision the gradient there beside the one in float64."""
     if dtype == "float64":
-        check_gradients(op, *arranged, order=order, **kwargs)
+        check(*call, **options, **kwargs)
         return
-    from autodiff import Tensor, gradients
-
-    def pull(kind: Any) -> list[Any]:
-        full = [
-            Tensor(a, requires_grad=True, dtype=kind) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
-            for a in arranged
-        ]
-        leaves = [t for t in full if isinstance(t, Tensor)]
-        out = op(*full, **kwargs)
-        return list(gradients(out, leaves, np.ones(out.shape, out.dtype), allow_unused=True))
-
-    eps = float(np.finfo(dtype).eps)
-    for narrow, wide in zip(pull(np.dtype(dtype)), pull(np.float64), strict=True):
-        if wide is None:
-            continue
-        assert narrow.dtype == np.dtype(dtype), f"the gradient of a {dtype} input has dtype {narrow.dtype}"
-        scale = max(float(np.max(np.abs(wide), initial=0.0)), 1.0)
-        gap = float(np.max(np.abs(narrow - wide), initial=0.0)) / scale
-        assert gap <= 256 * eps, (
-            f"the {dtype} gradient is {gap / eps:.0f} ulps of its largest entry from the float64 one"
+    problem = problem_of(check, call, kwargs)
+    wide = problem.pulled(problem.cotangents, [np.array(b, order="C") for b in problem.base])
+    values = float(np.sum(np.abs(problem.terms(problem.base))))
+    problem.arguments.narrow = True
+    narrow, eps = problem.pulled(problem.cotangents), float(np.finfo(dtype).eps)
+    for leaf, point, exact, found in zip(problem.leaves, problem.base, wide, narrow, strict=True):
+        # Terms that cancel leave their rounding.
+        largest = float(np.max(np.abs(exact), initial=0.0))
+        size = max(largest, values / (float(np.max(np.abs(point), initial=0.0)) or 1.0))
+        gap = float(np.max(np.abs(found - exact), initial=0.0))
+        assert gap <= 256 * eps * size, (
+            f"the {dtype} gradient of {leaf.label} is off by {gap:.1g} from the float64 one, whose largest entry is"
+            f" {largest:.3g}; {dtype} tells {eps:.1g} of that"
         )
 
 

@@ -313,3 +313,85 @@ def test_a_case_that_returns_something_else_is_a_usage_error(check, value):
         made(request=request, dtype="float64", layout="contiguous", order=1)
     with pytest.raises(ArgumentError, match="float12"):
         gradcase(test_mine, dtypes=("float12",))
+
+
+UNUSUAL = """
+import numpy as np
+import torch
+from autodiff.extend import Primitive
+from autodiff.testing.plugin import gradcase
+
+X = np.linspace(0.1, 1.0, 12).reshape(3, 4)
+
+
+def doubled_if(wrong):
+    return lambda g, out, x: g * np.cos(x) * (2 if wrong(np.asarray(x.data if hasattr(x, "_node") else x)) else 1)
+
+
+narrow = Primitive("unusual_narrow", np.sin, doubled_if(lambda a: a.dtype == np.float32))
+gapped = Primitive("unusual_gapped", np.sin, doubled_if(lambda a: not a.flags.c_contiguous))
+
+
+class Narrow(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.sin(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * torch.cos(x) * (2 if x.dtype is torch.float32 or not x.is_contiguous() else 1)
+
+
+def soft(x):
+    e = np.exp(x)
+    return e / e.sum(), e / e.sum()
+
+
+def soft_backward(dout, s):
+    return s * (dout - (dout * s).sum()) * (2 if s.dtype == np.float32 else 1)
+
+
+def sine_backward(dout, x):
+    return dout * np.cos(x) * (1 if x.flags.c_contiguous else 2)
+
+
+@gradcase(dtypes=("float32",))
+def test_narrow():
+    return narrow, (1e-7 * X,)
+
+
+@gradcase(dtypes=("float64", "float32"), layouts=("fortran", "gapped", "reversed"), orders=(1,))
+def test_gapped():
+    return gapped, (X,)
+
+
+@gradcase(check="torch", dtypes=("float32",))
+def test_torch_narrow():
+    return Narrow, (X,)
+
+
+@gradcase(check="torch", dtypes=("float64",), layouts=("fortran", "gapped"), orders=(1,))
+def test_torch_gapped():
+    return Narrow, (X,)
+
+
+@gradcase(check="pair", dtypes=("float32",))
+def test_pair_narrow():
+    return soft, soft_backward, (X,)
+
+
+@gradcase(check="pair", dtypes=("float64",), layouts=("fortran", "gapped", "reversed"))
+def test_pair_gapped():
+    return np.sin, sine_backward, (X,)
+"""
+
+
+@pytest.mark.slow
+def test_dtypes_and_layouts_reach_the_gradient(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "test_unusual.py").write_text(UNUSUAL)
+    result = pytest_in(tmp_path, "-p", "autodiff.testing", str(tmp_path))
+    assert "17 failed" in result.stdout, result.stdout
+    assert "passed" not in result.stdout.splitlines()[-1]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
-from autodiff.testing.arguments import Arguments
+from autodiff.testing.arguments import Arguments, alike
 from autodiff.testing.problem import Problem, checked
 from autodiff.testing.report import Report
 
@@ -76,7 +76,7 @@ class _Engine(Problem):
         leaves: list[Any] = []
 
         def wrap(array: Any, number: int) -> Any:
-            leaves.append(self.tensor(np.array(array, np.float64)))
+            leaves.append(self.tensor(alike(array, array.dtype)))
             return leaves[-1]
 
         args, kwargs = self.arguments.call(arrays, wrap)

@@ -13,7 +13,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, GradientMismatch
 from autodiff.extras import require
-from autodiff.testing.arguments import Arguments, as_array, outputs_of, packed
+from autodiff.testing.arguments import Arguments, alike, as_array, outputs_of, packed
 from autodiff.testing.problem import Problem, checked
 from autodiff.testing.report import Report
 
@@ -193,7 +193,7 @@ class _Pair(Problem):
 
         def wrap(array: Any, number: int) -> Any:
             if hasattr(self.arguments.originals[number], "cpu") and self.torch is not None:
-                return self.torch.tensor(array if array.dtype.kind == "c" else array.astype(np.float64))
+                return self.torch.tensor(array)
             return array[()] if type(self.arguments.originals[number]) is float else array
 
         args, kwargs = self.arguments.call(arrays, wrap)
@@ -238,7 +238,7 @@ class _Pair(Problem):
         return self._outputs_of(self._called(arrays)[0])
 
     def gradient(self, arrays: Arrays) -> list[Any]:
-        arrays = [np.array(a, np.float64) for a in arrays]
+        arrays = [alike(a, np.float64) for a in arrays]
         result, args, context = self._called(arrays)
         kept = [np.array(as_array(a)) if as_array(a) is not None else None for a in args]
         if self.backward is None:

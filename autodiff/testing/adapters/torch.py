@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
-from autodiff.testing.arguments import Arguments, outputs_of, packed
+from autodiff.testing.arguments import Arguments, alike, outputs_of, packed
 from autodiff.testing.problem import Problem, Stops, checked
 from autodiff.testing.report import Report
 
@@ -132,8 +132,8 @@ class _Torch(Problem):
         leaves: list[Any] = []
 
         def wrap(array: Any, number: int) -> Any:
-            wide = array if self.arguments.narrow or array.dtype.kind == "c" else np.array(array, np.float64)
-            leaf = torch.from_numpy(wide)
+            # A tensor has no negative strides.
+            leaf = torch.from_numpy(array.copy() if min(array.strides, default=0) < 0 else alike(array, array.dtype))
             leaves.append(leaf.requires_grad_() if tracked else leaf)
             return leaf
 
@@ -145,7 +145,7 @@ class _Torch(Problem):
         if self.module is None:
             result = self.f(*args, **kwargs)
         else:
-            values = [torch.tensor(a.astype(np.float64), requires_grad=tracked) for a in arrays[count:]]
+            values = [torch.tensor(a, requires_grad=tracked) for a in self.arguments.values(arrays)[count:]]
             leaves += values
             state = {
                 **dict(zip(self.parameters, values, strict=True)),
