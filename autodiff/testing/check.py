@@ -10,10 +10,8 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.testing.arguments import Arguments, alike, outputs_of, packed, plain
-from autodiff.testing.problem import COTANGENT, Problem, Stops, checked
-from autodiff.testing.reference import compare_along
+from autodiff.testing.problem import Problem, Stops, checked
 from autodiff.testing.report import Report
-from autodiff.testing.study import scale
 
 __all__ = ["check_gradients"]
 
@@ -273,29 +271,23 @@ class _Traced(Problem):
             for g, kind in zip(found, kinds, strict=True)
         ]
 
-    def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
-        """A gradient is linear in u, and its derivative along v is ``<v, J w>``: the derivative of ``<v, f>`` along
-        w.
-        """
+    def pushed(self, weights: Sequence[Any]) -> Sequence[Any] | None:
         from autodiff import Tensor, gradients
 
-        if not self.tries_complex or not self.cotangents or self.parameters:
-            return
-        outs, leaves = self._run(self.base, True)
-        seeds = [
-            Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True) for o, u in zip(outs, self.cotangents, strict=True)
-        ]
-        tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
-        if not tracked:
-            return
-        found = gradients(
-            [o for o, _ in tracked], leaves, [s for _, s in tracked], create_graph=True, allow_unused=True
-        )
-        # Along w the point moves as it does elsewhere: by shares of its entries.
-        weights = [w * scale(b) for w, b in zip(weights, self.base, strict=True)]
-        terms = [(g, w) for g, w in zip(found, weights, strict=True) if g is not None and g.requires_grad]
-        pushed: Sequence[Any] = [None] * len(seeds)
-        if terms:
-            pushed = gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True)
-        analytic = sum(float(np.sum(u * j)) for u, j in zip(self.cotangents, pushed, strict=True) if j is not None)
-        compare_along(report, self.terms, analytic, self.base, weights, 2, COTANGENT)
+        with self._placed(self.base):
+            outs, leaves = self._run(self.base, True)
+            seeds = [
+                Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True)
+                for o, u in zip(outs, self.cotangents, strict=True)
+            ]
+            tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
+            if not tracked:
+                return None
+            found = gradients(
+                [o for o, _ in tracked], leaves, [s for _, s in tracked], create_graph=True, allow_unused=True
+            )
+            pairs: list[tuple[Any, Any]] = list(zip(found, weights, strict=True))
+            terms = [(g, w) for g, w in pairs if getattr(g, "requires_grad", False)]
+            if not terms:
+                return [None] * len(seeds)
+            return gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True)

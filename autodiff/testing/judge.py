@@ -222,7 +222,7 @@ class Judge:
         full = [direction if j == k else None for j in range(len(self.reference.base))]
         length = 1.0 if index is None else float(direction[index])
         analytic = float(np.sum(g * direction)) if index is None else float(g[index]) * length
-        entry = self.along(leaf, k, index, Way(analytic, full, float(np.max(np.abs(direction)))), whole)
+        entry = self.along(leaf, index, Way(analytic, full, float(np.max(np.abs(direction)))), whole)
         if index is not None:
             entry = entry.over(length)
             if entry.kink:
@@ -239,7 +239,7 @@ class Judge:
             change = sum(float(np.sum(np.abs(along(sign * 2.0**-6) - reference.centre))) for sign in (1, -1))
         return change <= 16 * float(np.sum(reference.noise))
 
-    def along(self, leaf: Leaf, k: int, index: Any, way: Way, whole: bool = True) -> Entry:
+    def along(self, leaf: Leaf, index: Any, way: Way, whole: bool = True) -> Entry:
         """One derivative judged; ``whole`` if its entries have not been looked at in groups."""
         analytic = way.analytic
         found, verdict, kink, method = self._compared(way, whole)
@@ -261,7 +261,7 @@ class Judge:
             )
         )
         if beyond and not kink and math.isfinite(analytic):
-            tolerance, verdict = self._excused(k, way, found, tolerance, verdict)
+            tolerance, verdict = self._excused(way, found, tolerance, verdict)
         if (
             verdict == "fail"
             and not kink
@@ -289,9 +289,9 @@ class Judge:
                 " another one around the point; what passes gradients through such steps says so by constant(...) or"
                 " .detach()"
             )
-        if verdict == "fail" and self.order == 1 and analytic == 0 and k >= 0 and way.direction[k] is not None:
+        if verdict == "fail" and self.order == 1 and analytic == 0:
             # In a tail, 1 - out^2 is 0 once it is less than its own rounding.
-            if abs(found.value) <= 4 * EPS * self.stability.elsewhere(k, way.direction[k]):
+            if abs(found.value) <= 4 * EPS * self.stability.elsewhere(way.direction):
                 verdict = "inconclusive"
         if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
             verdict = "inconclusive"
@@ -335,19 +335,19 @@ class Judge:
         size = abs(analytic) if math.isfinite(analytic) else 0.0
         return 10 * found.error + ROUNDING_ULPS * EPS * max(size, found.size) + self.floor
 
-    def _excused(self, k: int, way: Way, found: Numeric, tolerance: float, verdict: str) -> tuple[float, str]:
+    def _excused(self, way: Way, found: Numeric, tolerance: float, verdict: str) -> tuple[float, str]:
         """What the gradient's inputs' rounding and its own noise may do to it, as measured, and at most what rounding
         does to the largest entries.
         """
-        analytic, own = way.analytic, way.direction[k]
+        analytic = way.analytic
         gap, size = abs(analytic - found.value), max(self.size * way.length, abs(analytic), self.magnitude)
-        if own is not None and self.order == 1:
-            size = max(size, self.stability.elsewhere(k, own))
-        if own is None or not gap <= 0.1 * max(size, abs(found.value)):
+        if self.order == 1:
+            size = max(size, self.stability.elsewhere(way.direction))
+        if not gap <= 0.1 * max(size, abs(found.value)):
             return tolerance, verdict
-        rate = INPUT_ROUNDINGS * EPS * self.stability.rate(k, own)
+        rate = INPUT_ROUNDINGS * EPS * self.stability.rate(way.direction)
         # Noise of less than this matters to neither answer below.
-        noise = 10 * self.stability.noise(k, own) if gap <= tolerance + rate + SLOPPY * size else 0.0
+        noise = 10 * self.stability.noise(way.direction) if gap <= tolerance + rate + SLOPPY * size else 0.0
         excuse = rate + min(noise, ROUNDING_ULPS * EPS * size)
         if gap <= tolerance + excuse and (verdict == "fail" or found.error <= excuse):
             # A first derivative that is mostly noise, as 1 - out^2 in a tail, is not known to be right.

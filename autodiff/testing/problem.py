@@ -120,10 +120,11 @@ class Problem:
         """The gradient under test of ``sum(<o, second_gradient>)``."""
         raise NotImplementedError
 
-    def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
-        """Compare the derivative of ``sum(<w, gradient>)`` with respect to the cotangents; nothing where a framework's
-        is out of reach.
+    def pushed(self, weights: Sequence[Any]) -> Sequence[Any] | None:
+        """The gradient of ``sum(<w, gradient>)`` with respect to the cotangents, of real arguments and outputs; None
+        where a framework's is out of reach.
         """
+        return None
 
     def forward_derivative(self, directions: Sequence[Any]) -> float | None:
         """The derivative of ``sum(terms)`` along directions in forward mode; None where there is none."""
@@ -183,7 +184,7 @@ def run(
         second = lambda arrays: problem.second_gradient(arrays, weights)
         compare(report, problem, 2, terms, second, rng, below=problem.terms, **modes)
         if not any(entry.kink for entry in report.entries):
-            problem.compare_cotangents(report, weights)
+            _compare_cotangents(problem, report, weights)
             if order == 3 and report.verdict == "pass":
                 others = [cotangent(b, rng) for b in base]
                 thrice = lambda arrays: _times(problem.second_gradient(arrays, weights), others)
@@ -204,6 +205,18 @@ def _times(found: Sequence[Any], weights: Sequence[Any]) -> Any:
     return np.concatenate([np.ravel(g * w) for g, w in zip(dense(found, weights), weights, strict=True)])
 
 
+def _compare_cotangents(problem: Problem, report: Report, weights: Sequence[Any]) -> None:
+    """A gradient is linear in u, and its derivative along v is ``<v, J w>``: the derivative of ``<v, f>`` along w."""
+    dtypes = [*problem.arguments.dtypes, *(u.dtype for u in problem.cotangents)]
+    # Along w the point moves as it does elsewhere: by shares of its entries.
+    weights = [w * scale(b) for w, b in zip(weights, problem.base, strict=True)]
+    found = None if any(dtype.kind == "c" for dtype in dtypes) else problem.pushed(weights)
+    if found is not None:
+        pairs = zip(problem.cotangents, found, strict=True)
+        analytic = sum(float(np.sum(u * plain(j))) for u, j in pairs)
+        compare_along(report, problem, analytic, weights, 2, COTANGENT)
+
+
 def _compare_forward(problem: Problem, report: Report, rng: np.random.Generator, reverse: bool) -> None:
     """Enter the derivative along a random direction in forward mode, beside the gradient's where that has passed."""
     base = problem.base
@@ -219,7 +232,7 @@ def _compare_forward(problem: Problem, report: Report, rng: np.random.Generator,
         if entry.verdict == "pass":
             report.entries.append(entry)
             return
-    compare_along(report, problem.terms, analytic, base, directions, 1, TANGENT)
+    compare_along(report, problem, analytic, directions, 1, TANGENT)
 
 
 def cotangent(out: Any, rng: np.random.Generator) -> Any:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.core.errors import GradientMismatch
-from autodiff.testing.arguments import dense
+from autodiff.testing.arguments import dense, unpacked
 from autodiff.testing.judge import ROUNDING_ULPS, Judge, Way
 from autodiff.testing.kinks import Nearby
 from autodiff.testing.numeric import one_sided, spread
@@ -101,9 +101,11 @@ def compare(
     """
     base, leaves = problem.base, problem.leaves
     found = dense(gradient_at(base), base)
-    for leaf, g, array in zip(leaves, found, base, strict=True):
+    for leaf, g, array, dtype in zip(leaves, found, base, problem.arguments.dtypes, strict=True):
         if g.shape != array.shape or g.dtype != array.dtype:
-            raise GradientMismatch(_misfit(report, leaf, g, array))
+            raise GradientMismatch(
+                _misfit(report, leaf, *(map(unpacked, (g, array)) if dtype.kind == "c" else (g, array)))
+            )
     reference = study(terms, base, report, tries_complex=problem.tries_complex, widens=problem.widens, first=first)
     if reference is None:
         return
@@ -169,20 +171,19 @@ def compare(
 
 
 def compare_along(
-    report: Report, terms: Terms, analytic: float, base: list[Any], direction: Sequence[Any], order: int, leaf: Leaf
+    report: Report, problem: Problem, analytic: float, direction: Sequence[Any], order: int, leaf: Leaf
 ) -> None:
-    """Enter into ``report`` the comparison of one number with the derivative of the sum of ``terms`` along a direction;
+    """Enter into ``report`` the comparison of one number with the derivative of the sum of the terms along a direction;
     nothing where there is a kink.
     """
+    terms, base = problem.terms, problem.base
     reference = _along(terms, base, direction)
     if not np.isfinite(reference.centre).all():
         return
-    # There is no gradient whose rounding might excuse it.
-    still = Stability(lambda arrays: [None] * len(arrays), base)
-    judge = Judge(report, reference, order, [], still, None)
+    judge = Judge(report, reference, order, [], Stability(problem.gradient, base), None)
     # The terms of the number compared are not known one by one: their rounding is that of the function's.
     judge.floor = ROUNDING_ULPS * EPS * judge.magnitude
-    entry = judge.along(leaf, 0, None, Way(analytic, direction))
+    entry = judge.along(leaf, None, Way(analytic, direction))
     if not entry.kink:
         report.entries.append(entry)
 

@@ -40,11 +40,11 @@ class Stability:
             point = [b * (1 + distance * s) for b, s in zip(self.base, self.signs, strict=True)]
             return dense(self.gradient_at(point), self.base)
 
-    def rate(self, k: int, direction: Any) -> float:
+    def rate(self, direction: Sequence[Any]) -> float:
         """The change of the derivative per relative change of its inputs: what one rounding of them does is this times
         1.1e-16.
         """
-        return float(np.sum(self._rates[k] * np.abs(direction)))
+        return _along(self._rates, direction)
 
     @functools.cached_property
     def _rates(self) -> list[Any]:
@@ -58,13 +58,13 @@ class Stability:
                 rates[i] = near / 1e-10 if steady else np.zeros(near.shape)
         return rates
 
-    def noise(self, k: int, direction: Any) -> float:
+    def noise(self, direction: Sequence[Any]) -> float:
         """The derivative's own evaluation noise, as of :func:`~autodiff.testing.numeric.noise_of`.
 
         The largest of several places: at the point itself equal entries or round numbers may cancel to the last digit,
         and nine values of one entry may happen to round alike.
         """
-        return float(np.sum(self._noises[k] * np.abs(direction)))
+        return _along(self._noises, direction)
 
     @functools.cached_property
     def _noises(self) -> list[Any]:
@@ -77,9 +77,9 @@ class Stability:
             noises = list(map(np.fmax, noises, map(np.fmin, *sides)))
         return noises
 
-    def elsewhere(self, k: int, direction: Any) -> float:
+    def elsewhere(self, direction: Sequence[Any]) -> float:
         """How large the derivative is at points nearer to zero: what a tail's formula adds up and takes away."""
-        return float(np.sum(self._largest[k] * np.abs(direction)))
+        return _along(self._largest, direction)
 
     @functools.cached_property
     def _largest(self) -> list[Any]:
@@ -96,3 +96,8 @@ class Stability:
         rows = [self._at(place + spacing * (i + 1)) for i in range(9)]
         tables = (np.array([row[i] for row in rows]) for i in range(len(self.base)))
         return [np.reshape(noise_of(values, orders), b.shape) for values, b in zip(tables, self.base, strict=True)]
+
+
+def _along(sizes: Sequence[Any], direction: Sequence[Any]) -> float:
+    """What entries of these sizes add up to along a direction; None leaves an argument out."""
+    return sum(float(np.sum(s * np.abs(d))) for s, d in zip(sizes, direction, strict=True) if d is not None)

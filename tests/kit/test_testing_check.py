@@ -208,3 +208,51 @@ def test_a_kink_close_by_is_no_false_alarm(distance, temporary):
 def test_at_a_kink_there_is_no_second_derivative_to_compare():
     report = check_gradients(lambda x: np.maximum(x, 0.0), np.array([0.0, 0.0, 1.0]))
     assert [entry.kink for entry in report.entries if entry.order == 1] == [True, True, False]
+
+
+def test_what_the_rounding_of_the_inputs_does_to_second_order_is_no_mistake():
+    # Var's rule subtracts a mean that is rounded to 1e-10, of numbers that are known to 1e-10.
+    far = np.random.default_rng(0).normal(size=6) + 1e6
+    assert check_gradients(np.var, far).verdict == "pass"
+
+
+def test_modules_with_complex_inputs_and_parameters():
+    z = np.array([[0.3 + 1j, -0.5, 0.2j]])
+    assert check_gradients(ad.nn.Linear(3, 2), z).verdict == "pass"
+
+    class Turned(ad.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = ad.nn.Parameter(np.array([1 + 2j, 3j, 0.5]))
+
+        def forward(self, x):
+            return np.real(x * self.w) ** 2
+
+    report = check_gradients(Turned(), z)
+    assert {entry.label for entry in report.entries} >= {"argument 0", "parameter w"}
+
+
+def test_a_rule_of_plain_arrays_is_a_constant_in_second_order():
+    sine = ad.custom_vjp(lambda x: np.sin(x))
+    sine.defvjp(lambda x: (np.sin(x), np.cos(x.data)), lambda slope, g: (g * slope,))
+    assert check_gradients(sine, np.array([0.3, 1.0]), order=1).verdict == "pass"
+    assert check_gradients(sine, np.array([0.3, 1.0]), raises=False).verdict == "fail"
+
+
+def test_a_forward_pass_that_writes_into_its_input_is_named():
+    def doubled(x):
+        x *= 2
+        return x**2, x
+
+    given = np.array([1.0, 2.0])
+    with pytest.raises(GradientMismatch, match="the forward pass writes into argument 0"):
+        check_pair(doubled, lambda dout, x: 4 * x * dout, [given])
+    assert given.tolist() == [1.0, 2.0]
+
+
+def test_a_real_gradient_of_a_complex_argument():
+    z = np.array([1 + 2j, -3j])
+    assert check_pair(np.real, lambda dout: dout, [z]).verdict == "pass"
+    assert check_pair(np.imag, lambda dout: dout, [z], raises=False).verdict == "fail"
+    with pytest.raises(GradientMismatch, match=r"complex128\[1, 2\], the argument complex128\[2\]"):
+        check_pair(np.real, lambda dout: dout[None], [z])

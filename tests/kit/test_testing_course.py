@@ -270,3 +270,10 @@ class Scalar:
 
 def test_ones_own_engine():
     assert check_engine(lambda x: x * x * x, np.array([1.0, -2.0]), tensor=Scalar).verdict == "pass"
+
+
+def test_an_engine_of_real_numbers_is_given_real_arrays_and_gives_one_tensor():
+    with pytest.raises(ArgumentError, match="complex"):
+        check_engine(lambda x: x * x, np.array([1j]), tensor=Scalar)
+    with pytest.raises(ArgumentError, match="returned a tuple"):
+        check_engine(lambda x: (x, x), np.array([1.0]), tensor=Scalar)

@@ -88,3 +88,33 @@ def test_a_random_function_of_few_numbers_is_noticed_though_it_gives_the_same_tw
         return x * torch.rand(size)
 
     assert check_torch(seeded, np.arange(1.0, size + 1), order=1).verdict == "pass"
+
+
+class CutCotangent(torch.autograd.Function):
+    """Right in first order, and in second where the output's gradient is a constant."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.exp()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g.detach() * ctx.saved_tensors[0].exp()
+
+
+def test_the_gradient_in_the_outputs_gradient_is_compared():
+    assert check_torch(CutCotangent, X, order=1).verdict == "pass"
+    assert check_torch(CutCotangent, X, raises=False).verdict == "fail"
+
+
+def test_frozen_and_complex_parameters_and_sparse_gradients():
+    frozen = torch.nn.Linear(3, 2)
+    frozen.bias.requires_grad_(False)
+    assert check_torch(frozen, X[None]).verdict == "pass"
+    report = check_torch(torch.nn.Linear(3, 2, dtype=torch.complex128), X[None] + 1j)
+    assert report.verdict == "pass"
+    assert "parameter weight" in {entry.label for entry in report.entries}
+    rows = torch.tensor([0, 0, 2])
+    looked_up = lambda w: torch.nn.functional.embedding(rows, w, sparse=True)
+    assert check_torch(looked_up, np.outer(X, X), order=1).verdict == "pass"

@@ -56,7 +56,10 @@ def check_engine(
     >>> check_engine(lambda x: np.exp(x) * x, np.array([0.5, 1.0]), tensor=make).verdict
     'pass'
     """
-    problem = lambda rng: _Engine(f, tensor, Arguments("check_engine", args, kwargs), rng)
+    arguments = Arguments("check_engine", args, kwargs)
+    if any(dtype.kind == "c" for dtype in arguments.dtypes):
+        raise ArgumentError("check_engine: an argument is complex; it checks gradients of real arrays")
+    problem = lambda rng: _Engine(f, tensor, arguments, rng)
     return checked("check_engine", f, args, kwargs, problem, seed=seed, raises=raises, tensor=tensor)
 
 
@@ -80,15 +83,18 @@ class _Engine(Problem):
             return leaves[-1]
 
         args, kwargs = self.arguments.call(arrays, wrap)
-        return self.f(*args, **kwargs), leaves
+        out = self.f(*args, **kwargs)
+        if not hasattr(out, "backward"):
+            raise ArgumentError(
+                f"check_engine: f returned a {type(out).__name__}, which has no backward(); it must return one tensor"
+            )
+        return out, leaves
 
     def outputs(self, arrays: Arrays) -> list[Any]:
         return [np.asarray(_values(self._run(arrays)[0]), np.float64)]
 
     def gradient(self, arrays: Arrays) -> list[Any]:
         out, leaves = self._run(arrays)
-        if not hasattr(out, "backward"):
-            raise ArgumentError(f"check_engine: f returned a {type(out).__name__}, which has no backward()")
         # The sum of out times the cotangents is a number, which every engine can differentiate.
         total = out * self.tensor(self.cotangents[0])
         (total.sum() if np.size(self.cotangents[0]) > 1 else total).backward()

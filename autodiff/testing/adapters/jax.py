@@ -94,6 +94,13 @@ class _Jax(Problem):
         _, pull = self.jax.vjp(lambda *v: tuple(self._pulled(self._plain, v)), *values)
         return ascents(pull(tuple(self._values(weights))))
 
+    def pushed(self, weights: Sequence[Any]) -> Sequence[Any] | None:
+        outs, pull = self.jax.vjp(self._plain, *self._values(self.base))
+        seeds = [self.jax.numpy.asarray(u, o.dtype) for o, u in zip(outs, self.cotangents, strict=True)]
+        found, push = self.jax.vjp(pull, seeds)
+        (pushed,) = push(tuple(self.jax.numpy.asarray(w, g.dtype) for g, w in zip(found, weights, strict=True)))
+        return [np.asarray(j) for j in pushed]
+
 
 def _stops(jaxpr: Any) -> bool:
     """Whether a stop_gradient stands in a jaxpr, or in one that it runs."""

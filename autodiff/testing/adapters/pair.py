@@ -161,7 +161,7 @@ class _Pair(Problem):
         self.torch = (
             require("torch") if any(hasattr(o, "detach") and hasattr(o, "cpu") for o in arguments.originals) else None
         )
-        result = self._called(self.base)[0]
+        result = self._called([b.copy() for b in self.base])[0]
         self.takes_cache = self._finds_cache(result)
         outs = self._outputs_of(result)
         self.draw(outs)
@@ -239,7 +239,13 @@ class _Pair(Problem):
 
     def gradient(self, arrays: Arrays) -> list[Any]:
         arrays = [alike(a, np.float64) for a in arrays]
+        before = [a.copy() for a in arrays]
         result, args, context = self._called(arrays)
+        written = [leaf.label for leaf, a, b in zip(self.leaves, arrays, before, strict=True) if not _same(a, b)]
+        if written:
+            raise GradientMismatch(
+                f"{self.name}: the forward pass writes into {' and '.join(written)}; work on a copy, or not in place"
+            )
         kept = [np.array(as_array(a)) if as_array(a) is not None else None for a in args]
         if self.backward is None:
             if not isinstance(result, tuple | list) or len(result) < 2:
@@ -353,7 +359,8 @@ class _Pair(Problem):
             array = np.asarray(g) if isinstance(g, float | int) else as_array(g)
             if array is None:
                 raise ArgumentError(f"{self.name}: the gradient of {label} is a {type(g).__name__}, not an array")
-            array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+            imaginary = "c" in (array.dtype.kind, self.arguments.dtypes[spot].kind)
+            array = array.astype(np.complex128 if imaginary else np.float64)
             leaves[spot] = scaled(packed(array) if self.arguments.dtypes[spot].kind == "c" else array)
         elif isinstance(spot, dict):
             if g is None:

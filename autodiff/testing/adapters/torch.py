@@ -77,7 +77,9 @@ class _Torch(Problem):
                 if parameter.requires_grad and (parameter.is_floating_point() or parameter.is_complex()):
                     self.parameters.append(name)
                     arguments.parameter(name, parameter)
-            self.buffers = {name: b.double() if b.is_floating_point() else b.clone() for name, b in f.named_buffers()}
+            # What is not under test keeps its value: buffers, frozen parameters.
+            kept = [(name, t) for name, t in (*f.named_buffers(), *f.named_parameters()) if name not in self.parameters]
+            self.kept = {name: t.detach().double() if t.is_floating_point() else t.detach().clone() for name, t in kept}
         super().__init__(arguments, rng)
         self.stops = Stops()
         with _mode(torch)(self.stops.record):
@@ -147,10 +149,7 @@ class _Torch(Problem):
         else:
             values = [torch.tensor(a, requires_grad=tracked) for a in self.arguments.values(arrays)[count:]]
             leaves += values
-            state = {
-                **dict(zip(self.parameters, values, strict=True)),
-                **{k: b.clone() for k, b in self.buffers.items()},
-            }
+            state = {**dict(zip(self.parameters, values, strict=True)), **{k: t.clone() for k, t in self.kept.items()}}
             result = torch.func.functional_call(self.module, state, tuple(args), kwargs)
         outs = [o for o in outputs_of(result) if isinstance(o, torch.Tensor)]
         return [o for o in outs if o.is_floating_point() or o.is_complex()], leaves
@@ -180,7 +179,7 @@ class _Torch(Problem):
         return leaves, list(torch.autograd.grad(tracked, leaves, seeds, allow_unused=True, create_graph=create_graph))
 
     def _numpy(self, found: Sequence[Any]) -> list[Any]:
-        arrays = [None if g is None else g.detach().resolve_conj().numpy() for g in found]
+        arrays = [None if g is None else g.detach().to_dense().resolve_conj().numpy() for g in found]
         return [
             None if a is None else packed(a.astype(np.complex128) if a.dtype.kind == "c" else a.astype(float))
             for a in arrays
@@ -198,6 +197,19 @@ class _Torch(Problem):
             return [None] * len(leaves)
         outs, seeds = zip(*pairs, strict=True)
         return self._numpy(torch.autograd.grad(outs, leaves, seeds, allow_unused=True))
+
+    def pushed(self, weights: Sequence[Any]) -> Sequence[Any] | None:
+        torch = self.torch
+        outs, leaves = self._run(self.base, True)
+        seeds = [torch.as_tensor(u).to(o.dtype).requires_grad_() for o, u in zip(outs, self.cotangents, strict=True)]
+        tracked, given = zip(*((o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad), strict=True)
+        found = torch.autograd.grad(tracked, leaves, given, allow_unused=True, create_graph=True)
+        pairs = [(g, torch.as_tensor(w)) for g, w in zip(found, weights, strict=True) if g is not None]
+        pairs = [(g, w.to(g.dtype)) for g, w in pairs if g.requires_grad]
+        if not pairs:
+            return [None] * len(seeds)
+        gradients, factors = zip(*pairs, strict=True)
+        return self._numpy(torch.autograd.grad(gradients, seeds, factors, allow_unused=True))
 
 
 @functools.cache
