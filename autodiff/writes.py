@@ -97,7 +97,7 @@ def overwritten(array: Any, stamp: int) -> bool:
         return False
     array = getattr(array, "value", array)  # of a stand-in under autodiff.jit
     owner = _owner(array)
-    memory = _memories.get(id(owner))
+    memory = _known(owner)
     if memory is None:
         return False
     for mark, (when, checksum) in list(memory.marks.items()):
@@ -121,9 +121,19 @@ def _note(memory: _Memory, owner: Any, mark: Any, when: int) -> None:
 
 
 def _memory(owner: Any) -> _Memory:
-    key = id(owner)
-    found = _memories.get(key)
-    return _memories.setdefault(key, _Memory(owner, key)) if found is None else found
+    key, found = id(owner), _known(owner)
+    if found is None:
+        made = _Memory(owner, key)
+        found = _memories.setdefault(key, made)
+        if found.owner() is not owner:
+            found = _memories[key] = made
+    return found
+
+
+def _known(owner: Any) -> _Memory | None:
+    """Python drops an interrupt that meets the callback of a weak reference, so that of another array may be there."""
+    found = _memories.get(id(owner))
+    return found if found is not None and found.owner() is owner else None
 
 
 def _owner(array: Any) -> Any:
@@ -302,6 +312,9 @@ def _reachable(owner: Any, array: Any) -> bool:
         return False
 
     def meeting() -> list[_Loan]:
+        for one in list(loans.values()):
+            if one() is None:  # an interrupt met its callback
+                _over(one)
         return [one for one in list(loans.values()) if one.place is None or _meet(one.place, _bounds(array))]
 
     for loan in meeting():

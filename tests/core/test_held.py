@@ -8,6 +8,7 @@ import contextlib
 import gc
 import os
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from autodiff import implicit, integrate
 from autodiff.core.graph import time
 from autodiff.core.op import Primitive, hold
 from autodiff.testing.laws import DOORS
-from autodiff.writes import _checksum
+from autodiff.writes import _checksum, lent, overwritten
 from benchmarks.array_programs import check
 from nn import functional as F
 
@@ -503,3 +504,28 @@ def test_an_array_on_loan_inside_nested_transforms_is_refused_unless_garbage_hol
         np.testing.assert_array_equal(curvature(), np.diag([2.0, 4.0, 6.0]))
     finally:
         gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_leaves_no_array_on_loan() -> None:
+    """It meets the callback of a weak reference; another array comes to have the identity of the one that is gone."""
+
+    def interrupted(frame: Any, event: str, arg: Any) -> Any:
+        if event == "line":
+            raise KeyboardInterrupt
+        return interrupted if frame.f_code.co_filename.endswith("writes.py") else None
+
+    for part in (lambda t: t, lambda t: t[1:]):
+        product = ad.tensor(np.ones(3)) * 2
+        number, loan = id(product._data), part(product).data
+        before = sys.gettrace()
+        sys.settrace(interrupted)
+        del loan, product
+        sys.settrace(before)
+        assert number in time.lent
+        others = [np.ones(3)]
+        while id(others[-1]) != number:
+            others.append(np.ones(3))
+        assert not lent([others[-1]])
+        assert not overwritten(others[-1], -1)
+        assert number not in time.lent
