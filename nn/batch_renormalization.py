@@ -145,10 +145,13 @@ class _BatchRenorm(ChannelNorm):
         """(N, C) or (N, C, ...) to the same shape."""
         x = self._checked(input)
         rmax, dmax = self.limits(int(self.num_batches_tracked.item())) if callable(self.limits) else self.limits
-        rate = self._counted_rate() if self.training else 0.0
+        rate = self._rate() if self.training else 0.0
         held = (self.running_mean, getattr(self, self._spread), self.weight, self.bias)
         conventions: Any = {"eps_mode": self.eps_mode, "statistic": self.statistic, "ddof": self.ddof}
-        return F.batch_renorm(x, *held, self.training, rate, self.eps, rmax, dmax, **conventions)
+        out = F.batch_renorm(x, *held, self.training, rate, self.eps, rmax, dmax, **conventions)
+        if self.training:
+            self._count()
+        return out
 
     def extra_repr(self) -> str:
         """The options."""

@@ -152,8 +152,8 @@ class _CrossIterationBatchNorm(ChannelNorm):
             self._buffers[name] = Tensor(np.zeros((self.buffer_num, *shape), dtype))
 
     def _window(self) -> int:
-        """How many past iterations may count for the batch at hand, the ``num_batches_tracked``-th."""
-        count = int(self.num_batches_tracked.item())
+        """How many past iterations may count for the batch at hand."""
+        count = int(self.num_batches_tracked.item()) + 1
         if self.two_stage or not self.burnin:
             return self.buffer_num if count > self.burnin else 0
         return int(self.buffer_num * min(count / self.burnin, 1.0))
@@ -189,7 +189,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
                 eps=0.0 if outside else self.eps,
             )
         # A batch in evaluation without running statistics is normalised on its own and does not count.
-        rate = self._counted_rate() if self.training else 0.0
+        rate = self._rate() if self.training else 0.0
         window = self._window() if self.training and isinstance(x, Tensor) and x.requires_grad else 0
         source = self._source(weight) if window else None
         past = (
@@ -207,6 +207,8 @@ class _CrossIterationBatchNorm(ChannelNorm):
             count = x.size // self.num_features
             update_running(self.running_mean, mean, rate)
             update_running(self.running_var, var, rate, count / (count - self.running_ddof))
+        if self.training:
+            self._count()
         return out  # type: ignore[no-any-return]
 
     def _carried(self, weight: Any, window: int) -> tuple[Any, Any, Any]:

@@ -109,12 +109,17 @@ class ChannelNorm(Module):
             raise ShapeError(f"{type(self).__name__}: input of shape {x.shape}; it needs {wanted}")
         return x
 
-    def _counted_rate(self) -> float:
-        """Count one more batch; the share it has in the running statistics."""
+    def _rate(self) -> float:
+        """The share that the batch at hand has in the running statistics."""
+        if self.momentum is None:
+            return 1.0 / (int(self._buffers["num_batches_tracked"].item()) + 1)
+        return self.momentum
+
+    def _count(self) -> None:
+        """Count a batch that the running statistics hold now."""
         tracked = self._buffers["num_batches_tracked"]
         held = tracked._data
         tracked._data = held + held.dtype.type(1)
-        return 1.0 / int(tracked.item()) if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
         """The options."""
@@ -173,11 +178,11 @@ class _BatchNorm(ChannelNorm):
         training, tracking, torch = self.training, self.track_running_stats, self.convention == "torch"
         rate = 0.0
         if training and tracking:
-            rate = self._counted_rate()
+            rate = self._rate()
             if not torch and self.momentum is not None:
                 rate = 1.0 - rate
         parameters, buffers = self._parameters, self._buffers
-        return F.batch_norm(
+        out = F.batch_norm(
             x,
             buffers["running_mean"],
             buffers["running_var"],
@@ -188,6 +193,9 @@ class _BatchNorm(ChannelNorm):
             self.eps,
             ddof=1 if torch else 0,
         )
+        if training and tracking:
+            self._count()
+        return out
 
     def extra_repr(self) -> str:
         """The options."""

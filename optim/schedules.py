@@ -177,7 +177,13 @@ class Schedule:
         """Count one step and set the rates."""
         self._step_count += 1
         self.last_epoch += 1
-        self._set(self.get_lr())
+        try:
+            rates = self.get_lr()
+        except BaseException:
+            self._step_count -= 1
+            self.last_epoch -= 1
+            raise
+        self._set(rates)
 
     def _undo(self) -> None:
         """Take the count of a step back (used by :class:`SequentialLR`)."""
@@ -205,15 +211,17 @@ class Schedule:
         ArgumentError
             If it is another schedule's.
         """
-        unknown, missing = (
-            set(state_dict) - set(self.__dict__),
-            set(self.__dict__) - set(state_dict) - set(self._not_saved),
-        )
+        self._check_state(state_dict)
+        self.__dict__.update({key: _copied(value) for key, value in state_dict.items()})
+
+    def _check_state(self, state_dict: Mapping[str, object]) -> None:
+        check(isinstance(state_dict, Mapping), f"{self._name}: a state is a dict, got a {type(state_dict).__name__}")
+        unknown = set(state_dict) - set(self.__dict__)
+        missing = set(self.__dict__) - set(state_dict) - set(self._not_saved)
         check(
             not unknown and not missing,
             f"{self._name}: not its state: unknown {sorted(unknown)}, missing {sorted(missing)}",
         )
-        self.__dict__.update({key: _copied(value) for key, value in state_dict.items()})
 
     def __repr__(self) -> str:
         return f"{self._name}(last_epoch={self.last_epoch}, lr={self._last_lr})"
@@ -414,7 +422,8 @@ class ConstantLR(Schedule):
             return [rate * self.factor for rate in self._rates()]
         if self.last_epoch != self.total_iters:
             return self._rates()
-        return [rate * (1.0 / self.factor) for rate in self._rates()]
+        # From 0 no factor leads back.
+        return [rate * (1.0 / self.factor) for rate in self._rates()] if self.factor else list(self.base_lrs)
 
     def _closed_form(self) -> list[float]:
         return [
@@ -750,6 +759,20 @@ class _Several(Schedule):
             check(schedule.optimizer is self.optimizer, f"{self._name}: number {i} belongs to another optimizer")
         self._schedulers = schedulers
 
+    def step(self) -> None:
+        """Count one step and let the schedules set the rates; where one fails, all is as it was."""
+        kept, groups = self.state_dict(), [dict(group) for group in self.optimizer.param_groups]
+        try:
+            self._advance()
+        except BaseException:
+            self.load_state_dict(kept)
+            for group, held in zip(self.optimizer.param_groups, groups, strict=True):
+                group.update(held)
+            raise
+
+    def _advance(self) -> None:
+        raise NotImplementedError
+
     def _undo(self) -> None:
         for schedule in self._schedulers:
             schedule._undo()
@@ -759,13 +782,22 @@ class _Several(Schedule):
         return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
 
     def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        parts: Any = state_dict.get("_schedulers", [])
-        held = self._schedulers
-        check(len(parts) == len(held), f"{self._name}: state of {len(parts)} schedules for {len(held)}")
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
-        for schedule, part in zip(held, parts, strict=True):
+        """Take over what :meth:`state_dict` gave; all of its schedules do, or none."""
+        self._check_state(state_dict)
+        parts: Any = state_dict["_schedulers"]
+        self.__dict__.update({key: _copied(value) for key, value in state_dict.items() if key != "_schedulers"})
+        for schedule, part in zip(self._schedulers, parts, strict=True):
             schedule.load_state_dict(part)
+
+    def _check_state(self, state_dict: Mapping[str, object]) -> None:
+        super()._check_state(state_dict)
+        parts: Any = state_dict.get("_schedulers", [])
+        check(
+            len(parts) == len(self._schedulers),
+            f"{self._name}: state of {len(parts)} schedules for {len(self._schedulers)}",
+        )
+        for schedule, part in zip(self._schedulers, parts, strict=True):
+            schedule._check_state(part)
 
 
 class SequentialLR(_Several):
@@ -820,8 +852,8 @@ class SequentialLR(_Several):
         first._initial_step()
         self._last_lr = first.get_last_lr()
 
-    def step(self) -> None:
-        """Count one step and let the schedule whose turn it is set the rates."""
+    def _advance(self) -> None:
+        """Let the schedule whose turn it is set the rates."""
         self.last_epoch += 1
         turn = bisect_right(self._milestones, self.last_epoch)
         schedule = self._schedulers[turn]
@@ -864,8 +896,8 @@ class ChainedScheduler(_Several):
         """The first schedule's."""
         return self._schedulers[0].last_epoch  # type: ignore[no-any-return]
 
-    def step(self) -> None:
-        """Let every schedule count one step and set the rates."""
+    def _advance(self) -> None:
+        """Let every schedule set the rates."""
         for schedule in self._schedulers:
             schedule.step()
         self._last_lr = self._rates()

@@ -382,3 +382,15 @@ def test_numbers_that_ask_for_a_gradient_are_refused(call):
     assert call(x, 0.5).requires_grad
     with pytest.raises(ad.NotDifferentiableError, match=r"argument '(eps|scale)'"):
         call(x, ad.tensor(0.5, requires_grad=True))
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchRenorm1d, nn.CrossIterationBatchNorm1d])
+def test_a_batch_that_is_refused_is_not_counted(kind):
+    layer = kind(3)
+    before = layer.state_dict()
+    with pytest.raises((ShapeError, ArgumentError)):
+        layer(np.ones((1, 3), np.float32))  # one value per channel has no variance
+    for name, held in layer.state_dict().items():
+        np.testing.assert_array_equal(held, before[name])
+    layer(np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert layer.num_batches_tracked.item() == 1

@@ -286,3 +286,48 @@ def test_one_cycle_ends() -> None:
     schedule = optim.OneCycleLR(optimizer, 0.1, total_steps=3)
     with pytest.raises(GraphError, match="the cycle is over"):
         walk(optimizer, schedule, range(9), pull)
+
+
+def test_a_failing_step_or_load_leaves_everything_as_it_was() -> None:
+    def rate(step: int) -> float:
+        if step == 2:
+            raise ValueError("no rate")
+        return 1.0
+
+    def one(kind: Callable[[Any], Any]) -> tuple[Any, Any]:
+        optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=0.1, momentum=0.9)
+        return optimizer, kind(optimizer)
+
+    several: list[Callable[[Any], Any]] = [
+        lambda o: optim.LambdaLR(o, rate),
+        lambda o: optim.ChainedScheduler([optim.StepLR(o, 1), optim.LambdaLR(o, rate)]),
+        lambda o: optim.SequentialLR(o, [optim.LambdaLR(o, rate), optim.StepLR(o, 1)], [9]),
+        lambda o: optim.OneCycleLR(o, 1.0, total_steps=1),
+    ]
+    for kind in several:
+        optimizer, schedule = one(kind)
+        schedule.step()
+        state, groups = json.dumps(schedule.state_dict()), str(optimizer.param_groups)
+        for _ in range(2):
+            with pytest.raises((ValueError, GraphError)):
+                schedule.step()
+            assert (json.dumps(schedule.state_dict()), str(optimizer.param_groups)) == (state, groups)
+
+    _, steps = one(lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1), optim.ExponentialLR(o, 0.5)], [3]))
+    _, cosine = one(lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1), optim.CosineAnnealingLR(o, 5)], [3]))
+    steps.step()
+    before = json.dumps(cosine.state_dict())
+    with pytest.raises(ArgumentError, match="CosineAnnealingLR: not its state"):
+        cosine.load_state_dict(steps.state_dict())
+    assert json.dumps(cosine.state_dict()) == before
+    with pytest.raises(ArgumentError, match="a state is a dict, got a list"):
+        cosine.load_state_dict([])
+
+
+def test_a_constant_factor_of_0_gives_the_base_rate_back() -> None:
+    optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=0.1)
+    schedule, rates = optim.ConstantLR(optimizer, 0.0, total_iters=2), []
+    for _ in range(4):
+        rates += schedule.get_last_lr()
+        schedule.step()
+    assert rates == [0.0, 0.0, 0.1, 0.1]
