@@ -557,8 +557,19 @@ class Module:
             lines += [f"  ({name}): {first}", *("  " + line for line in rest)]
         return "\n".join([f"{type(self).__name__}({self.extra_repr()}", *lines, ")"])
 
+    def _computed(self) -> Iterator[Any]:
+        """The hooks that compute a weight anew before every call (:mod:`nn.utils.reparameterization`)."""
+        return (hook for hook in self.__dict__.get("_forward_pre_hooks", {}).values() if hasattr(hook, "compute"))
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a copy or a pickle takes along: not a computed weight, whose graph stays here."""
+        gone = {hook.name for hook in self._computed()}
+        return {name: value for name, value in self.__dict__.items() if name not in gone}
+
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
+        for hook in self._computed():
+            hook.compute(self)
 
 
 #: What each table of a module holds.

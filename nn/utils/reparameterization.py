@@ -32,7 +32,7 @@ class _Computed:
         self.name = name
         weight = module._parameters.pop(name)
         self.divide(module, weight)
-        self(module, ())
+        self.compute(module)
         self.handle = module.register_forward_pre_hook(self)
 
     words = ""
@@ -45,8 +45,12 @@ class _Computed:
         """The weight, computed."""
         raise NotImplementedError
 
-    def __call__(self, module: Module, args: Any) -> None:
+    def compute(self, module: Module) -> None:
+        """Compute the weight of a module anew."""
         module.__dict__[self.name] = self.weight(module)
+
+    def __call__(self, module: Module, args: Any) -> None:
+        self.compute(module)
 
 
 class _WeightNorm(_Computed):

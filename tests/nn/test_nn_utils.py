@@ -1,5 +1,7 @@
 """nn.utils against torch.nn.utils and torch.utils.data; nn.summary."""
 
+import copy
+import pickle
 from importlib.util import find_spec
 
 import numpy as np
@@ -254,3 +256,28 @@ def test_a_summary_counts_what_there_is_and_leaves_the_network_alone():
     assert nn.summary(net).rows[1][2] is None
     with pytest.raises(ad.ArgumentError, match="not both"):
         nn.summary(net, np.ones((1, 1, 4, 4)), input_size=(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_a_layer_with_a_computed_weight_is_copied_and_pickled_in_the_middle_of_training(wrap):
+    def train(net, copied):
+        optimizer = optim.SGD(net.parameters(), lr=0.1)
+        for step in range(4):
+            net, optimizer = copied((net, optimizer)) if step == 2 else (net, optimizer)
+            optimizer.zero_grad()
+            (net(np.ones((2, 3))) ** 2).sum().backward()
+            optimizer.step()
+        return net.state_dict(), net[0].weight.data
+
+    def made():
+        return nn.Sequential(wrap(nn.Linear(3, 2, generator=RNG(0)), **options)).double()
+
+    options = {"generator": RNG(1)} if wrap is nn.utils.spectral_norm else {}
+    first = made()
+    expected, weight = train(copy.deepcopy(first), lambda both: both)
+    for copied in (copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))):
+        state, found = train(copied(first), copied)
+        np.testing.assert_array_equal(found, weight)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(state[name], value)
+    assert optim.swa_utils.AveragedModel(first).module[0].weight.requires_grad
