@@ -682,8 +682,8 @@ class Optimizer:
             self._check(merged)
             for p in group["params"]:
                 held = state.get(p, {})
-                missing = [name for name in self._slots(merged) if name not in held] if held.get("step") else []
-                if missing and type(self)._state_shape is Optimizer._state_shape:
+                missing = [name for name in self._slots(merged) if held and name not in held]
+                if missing:
                     raise ArgumentError(f"{self._name}: the state dict has steps of a parameter, but no {missing}")
             groups.append(merged)
         for group, merged in zip(self.param_groups, groups, strict=True):

@@ -26,7 +26,7 @@ import autodiff
 from autodiff import Tensor, detect_anomaly, no_grad
 from autodiff.arguments import checked
 from autodiff.clipping import clip_grad_norm_, clip_grad_value_
-from autodiff.core.errors import AnomalyError, ArgumentError, GraphError, ShapeError
+from autodiff.core.errors import AnomalyError, ArgumentError, AutodiffError, GraphError, ShapeError
 from autodiff.dispatch import bare
 from autodiff.extras import require
 from autodiff.files import save_figure
@@ -289,9 +289,10 @@ class Trainer(Generic[Net]):
                 crc = zlib.crc32(_bytes(array), crc)
         per_epoch = math.inf if batches is None else -(-batches // self.accumulate)
         self._facts = {"examples": n, "data": crc, "batch_size": batch_size, "accumulate": self.accumulate}
+        self._facts["optimizer"] = type(getattr(self.optimizer, "optimizer", self.optimizer)).__name__
         self._loader = train if isinstance(getattr(train, "generator", None), np.random.Generator) else None
         self._own_generators()
-        self.epoch = self.step = 0
+        self.epoch = self.step = self._since_best = 0
         self._order, self._stopped = None, False
         if resume and self.checkpoint is not None and self.checkpoint.exists():
             self._restore(self.checkpoint)
@@ -668,9 +669,7 @@ class Trainer(Generic[Net]):
             raise ArgumentError("find_lr: needs a loss or an objective, and one process")
         data = self._checked("train", train)
         self._own_generators()
-        kept = self.model.state_dict(), self.optimizer.state_dict()
-        masks = {key: generator_state(module.generator) for key, module in self._generators()}
-        buffers = [(b, b._array.copy()) for b in getattr(self.model, "buffers", tuple)()]
+        put_back = self._kept()
         rng = np.random.default_rng(0)
         growth = (end / start) ** (1 / (steps - 1))
         rates: list[float] = []
@@ -701,14 +700,29 @@ class Trainer(Generic[Net]):
                     loss.backward()
                     self.optimizer.step()
         finally:
-            self.model.load_state_dict(kept[0])
-            self.optimizer.load_state_dict(kept[1])
+            put_back()
             self.optimizer.zero_grad()
+        return RateSearch(rates, losses)
+
+    def _kept(self) -> Callable[[], None]:
+        """A function that puts model, optimiser, schedule and generators back as they are now."""
+        training = getattr(self.model, "training", True)
+        parts: list[Any] = [part for part in (self.model, self.optimizer, self.schedule) if hasattr(part, "state_dict")]
+        states = [part.state_dict() for part in parts]
+        buffers = [(b, b._array.copy()) for b in getattr(self.model, "buffers", tuple)()]
+        held = [self.generator, *(module.generator for _, module in self._generators())]
+        drawn = [generator_state(generator) for generator in held]
+
+        def put_back() -> None:
+            for part, state in zip(parts, states, strict=True):
+                part.load_state_dict(state)
             for buffer, array in buffers:
                 buffer.data = array
-            for key, module in self._generators():
-                set_generator_state(module.generator, masks[key])
-        return RateSearch(rates, losses)
+            for generator, state in zip(held, drawn, strict=True):
+                set_generator_state(generator, state)
+            self.model.train(training)
+
+        return put_back
 
     # --- killed and resumed -------------------------------------------------------------------------------------------
 
@@ -769,8 +783,9 @@ class Trainer(Generic[Net]):
 
     def _restore(self, path: Path) -> None:
         arrays, meta = load_checkpoint(path)
+        put_back = self._kept()
         try:
-            facts = meta["facts"]
+            facts = self._facts | meta["facts"]
             changed = [
                 f"{key} {facts[key]} there, {value} here" for key, value in self._facts.items() if facts[key] != value
             ]
@@ -806,12 +821,14 @@ class Trainer(Generic[Net]):
             set_generator_state(self.generator, meta["generator"])
             for key, saved in masks.items():
                 set_generator_state(modules[key].generator, saved)
-            for name in _PROGRESS:
-                setattr(self, name, meta[name.lstrip("_")])
-        except (KeyError, TypeError, IndexError) as error:
+            if self.averaged is not None:
+                self.averaged.load_state_dict(averages)
+            vars(self).update({name: meta[name.lstrip("_")] for name in _PROGRESS})
+        except Exception as error:
+            put_back()
+            if isinstance(error, AutodiffError):
+                raise
             raise ArgumentError(f"{path} is no checkpoint of a Trainer: {type(error).__name__} {error}") from error
-        if self.averaged is not None:
-            self.averaged.load_state_dict(averages)
         self.history = history
         self._order = arrays.get("order")
         self.best_state = _below("best/", arrays) or None

@@ -438,6 +438,25 @@ def test_refuses_another_optimisers_state_and_stays_as_it_was() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
+def test_refuses_the_state_of_an_optimiser_with_other_moments() -> None:
+    kinds = [optim.SGD, optim.Adagrad, optim.RMSprop, optim.Adadelta, optim.Adam, optim.Rprop, optim.Adamax, optim.Lion]
+    states = {}
+    for kind in kinds:
+        params = make(shapes=[(2,), (3,)])
+        optimizer = kind(params, lr=0.1, **({"momentum": 0.9} if kind is optim.SGD else {}))
+        advance(params, optimizer, range(2), skip=False)
+        states[kind] = optimizer.state_dict()
+    for kind, other in ((a, b) for a in kinds for b in kinds):
+        mine, theirs = (set(states[k]["state"][0]) - {"step"} for k in (kind, other))
+        optimizer = kind(make(shapes=[(2,), (3,)]), lr=0.5)
+        if mine <= theirs or kind is optim.SGD:  # a plain SGD asks for nothing
+            continue
+        with pytest.raises(ArgumentError, match="no "):
+            optimizer.load_state_dict(states[other])
+        assert not optimizer.state
+        assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 def _spoiled(change: Callable[[Any], object]) -> Any:
     params = make(shapes=[(2,), (3,)])
     optimizer = optim.Adam(params)

@@ -647,3 +647,38 @@ def test_a_token_that_is_no_class_is_named():
     trainer = optim.Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.1), progress=False)
     with pytest.raises(ArgumentError, match=r"train target 7 at index 1, 2 is no class; the model gives 5 scores"):
         trainer.fit((np.zeros((2, 3), int), np.array([[0, 0, 0], [0, 0, 7]])))
+
+
+def test_a_run_of_another_optimiser_or_schedule_is_refused_and_nothing_touched(tmp_path: Path) -> None:
+    path, data = tmp_path / "run.npz", blobs()
+    options: Any = {"checkpoint": path, "schedule": lambda o: optim.StepLR(o, 3)}
+    trainer(network(), **options).fit(data, epochs=2)
+    for make, schedule, words in (
+        (optim.RMSprop, lambda o: optim.StepLR(o, 3), "optimizer Adam there, RMSprop here"),
+        (optim.Adam, lambda o: optim.ExponentialLR(o, 0.5), "ExponentialLR: not its state"),
+        (optim.Adam, lambda o: None, "with a schedule"),
+    ):
+        net = network()
+        t = trainer(net, make=make, checkpoint=path, schedule=schedule)
+        before = {**net.state_dict(), "drawn": t.generator.bit_generator.state["state"]["state"]}
+        with pytest.raises(ArgumentError, match=words):
+            t.fit(data, epochs=4, resume=True)
+        after = {**net.state_dict(), "drawn": t.generator.bit_generator.state["state"]["state"]}
+        assert t.step == 0
+        assert not t.optimizer.state
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_patience_begins_anew_with_every_fit() -> None:
+    t = trainer(nn.Linear(5, 3, generator=np.random.default_rng(0)), lr=0.0, patience=3)
+    t.fit(blobs(), blobs(), epochs=9)
+    assert t.epoch == 4
+    t.fit(blobs(), blobs(), epochs=9)
+    assert t.epoch == 3  # none is better than the first run's best
+
+
+def test_a_search_of_rates_leaves_the_mode() -> None:
+    for training in (True, False):
+        net = network().train(training)
+        trainer(net).find_lr(blobs(), steps=5)
+        assert net.training is training
