@@ -33,11 +33,20 @@ _LARGEST = 4_000_000
 _AXES = 4
 
 
+#: What follows an argument's name where its gradient was compared at a point nearby.
+BESIDE = " beside the point"
+
+
 def diagnose(report: Report, problem: Any) -> list[str]:
     """Hints on the arguments whose gradient failed; none where nothing is known but that they are wrong."""
     failed = [e for e in report.entries if e.verdict == "fail"]
     first = {e.label for e in failed if e.order == 1 and e.argument >= 0 and not e.together}
     hints: list[str] = []
+    if any(e.label.endswith(BESIDE) for e in failed):
+        return [
+            "right at this point and wrong beside it: its zeros, ones or equal entries hide a term or a factor; check"
+            " at random numbers, too"
+        ]
     if any(e.together for e in failed):
         hints.append(
             "entries that tie have shares of one gradient, which must add up to it: give it to one of them (a running"

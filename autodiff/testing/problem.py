@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, GradientMismatch
+from autodiff.core.errors import ArgumentError, AutodiffError, GradientMismatch
 from autodiff.testing.arguments import Arguments, dense, plain
-from autodiff.testing.diagnosis import diagnose
+from autodiff.testing.diagnosis import BESIDE, diagnose
 from autodiff.testing.numeric import spread
 from autodiff.testing.reference import agreement, compare, compare_along
 from autodiff.testing.report import Leaf, Report
@@ -178,6 +180,8 @@ def run(
     if order:
         first = problem.terms_of(problem.first)
         compare(report, problem, 1, problem.terms, gradient, rng, first=first, **modes)
+        if report.verdict == "pass" and not any(entry.kink for entry in report.entries):
+            _compare_beside(problem, report, gradient, hasty)
     if order > 1 and not report.doubts and not (hasty and report.verdict == "fail"):
         weights = [cotangent(b, rng) for b in base]
         terms = lambda arrays: problem.weighted(arrays, weights)
@@ -203,6 +207,27 @@ def run(
 
 def _times(found: Sequence[Any], weights: Sequence[Any]) -> Any:
     return np.concatenate([np.ravel(g * w) for g, w in zip(dense(found, weights), weights, strict=True)])
+
+
+def _compare_beside(
+    problem: Problem, report: Report, gradient: Callable[[Sequence[Any]], list[Any]], hasty: bool
+) -> None:
+    """Enter what is wrong at a point beside one whose zeros, ones or equal entries may hide a term of the gradient."""
+    usual = [np.any(np.isin(b, (-1, 0, 1))) or np.unique(b).size < b.size for b in problem.base]
+    if not any(usual):
+        return
+    rng = np.random.default_rng(report.seed)
+    beside = [
+        b + spread(rng, b.shape, 0.05, 0.1) * scale(b) if moves else b
+        for b, moves in zip(problem.base, usual, strict=True)
+    ]
+    found = Report(report.name, report.seed)
+    with contextlib.suppress(AutodiffError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+        # The function may refuse the point.
+        compare(found, problem, 1, problem.terms, gradient, rng, base=beside, hasty=hasty)
+    if found.verdict == "fail":
+        wrong = [entry for entry in found.entries if entry.verdict == "fail"]
+        report.entries += [replace(entry, label=f"{entry.what}{BESIDE}") for entry in wrong]
 
 
 def _compare_cotangents(problem: Problem, report: Report, weights: Sequence[Any]) -> None:

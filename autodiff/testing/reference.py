@@ -86,6 +86,7 @@ def compare(
     gradient_at: Callable[[Arrays], Sequence[Any]],
     rng: np.random.Generator,
     *,
+    base: list[Any] | None = None,
     below: Terms | None = None,
     first: Any = None,
     hasty: bool = False,
@@ -93,13 +94,13 @@ def compare(
 ) -> None:
     """Enter into ``report`` the comparison of every argument's gradient, or of that of its gradient, with differences
     of the sum of ``terms``, which take the arrays of all arguments in any precision and gave ``first`` at the point
-    before.
+    before. ``base`` is another point than the problem's.
 
     For higher orders ``below`` is the function itself, for the third its gradient, too; it is asked about kinks.
     ``hasty`` ends at the first entry that fails; ``exact`` compares every entry with the best reference that there is,
     also what is certain without it. A gradient of another shape or dtype than its argument is a GradientMismatch.
     """
-    base, leaves = problem.base, problem.leaves
+    base, leaves = base or problem.base, problem.leaves
     found = dense(gradient_at(base), base)
     for leaf, g, array, dtype in zip(leaves, found, base, problem.arguments.dtypes, strict=True):
         if g.shape != array.shape or g.dtype != array.dtype:

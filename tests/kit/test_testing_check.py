@@ -256,3 +256,54 @@ def test_a_real_gradient_of_a_complex_argument():
     assert check_pair(np.imag, lambda dout: dout, [z], raises=False).verdict == "fail"
     with pytest.raises(GradientMismatch, match=r"complex128\[1, 2\], the argument complex128\[2\]"):
         check_pair(np.real, lambda dout: dout[None], [z])
+
+
+def scaled(x, gamma):
+    h = x - x.mean(0)
+    return gamma * h, (h, gamma)
+
+
+def forgets_gamma(dout, cache):
+    h, _ = cache
+    return dout - dout.mean(0), (dout * h).sum(0)
+
+
+def right_backward(dout, cache):
+    h, gamma = cache
+    return gamma * (dout - dout.mean(0)), (dout * h).sum(0)
+
+
+@pytest.mark.parametrize(
+    "point", [np.ones(3), np.zeros(3) + 2, np.array([1.0, 0.3, 0.7])], ids=["ones", "equal", "a one among others"]
+)
+def test_what_ones_and_equal_entries_hide_is_seen_beside_them(point):
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    assert check_pair(scaled, right_backward, [x, point]).verdict == "pass"
+    report = check_pair(scaled, forgets_gamma, [x, point], raises=False)
+    assert report.verdict == "fail"
+    assert report.hints
+
+
+def test_a_term_that_vanishes_at_zero_is_missed_in_no_order():
+    dropped = Primitive("test_dropped", lambda x: x * np.exp(x), lambda g, out, x: g * np.exp(x))
+    for order in (1, 2):
+        report = check_gradients(dropped, np.zeros(2), order=order, raises=False)
+        assert report.verdict == "fail"
+        assert "wrong beside it" in report.hints[0]
+
+
+@pytest.mark.parametrize(
+    ("f", "point"),
+    [
+        (np.log, np.ones(3)),
+        (lambda p: p * np.log(p), np.array([1.0, 1e-9])),
+        (np.arctanh, np.zeros(2)),
+        (lambda a: np.linalg.cholesky(a), np.eye(3)),
+        (np.abs, np.zeros(3)),
+        (lambda x: np.where(x > 0, x, 0), np.array([0.0, 1.0, -1.0])),
+        (np.floor, np.full(3, 0.5)),
+        (lambda x: np.sort(x), np.array([1.0, 1.0, 0.0])),
+    ],
+)
+def test_right_gradients_at_usual_points_pass(f, point):
+    assert check_gradients(f, point, order=1).verdict == "pass"
