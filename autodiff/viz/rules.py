@@ -113,6 +113,8 @@ def rule_text(op: Any, slot: int) -> str:
     rules = getattr(op, "rules", None)
     if rules is None:
         return "g"
+    if not rules:
+        return "the program's own rule"  # custom_vjp, custom_jvp
     spelled = _SPELLED.get(op.name, ())
     if spelled:
         return spelled[min(slot, len(spelled) - 1)]

@@ -232,3 +232,13 @@ def test_two_families_look_different_to_every_reader(theme, sight):
         parts = [f"{THEMES[theme][0]}{part}" for part in ("fill", "line")]
         apart = max(np.linalg.norm(lab(getattr(a, p), SIGHT[sight]) - lab(getattr(b, p), SIGHT[sight])) for p in parts)
         assert apart > 10, (one, other, apart)
+
+
+def test_functions_with_rules_of_their_own_are_drawn():
+    sine = ad.custom_vjp(lambda x, y: np.sin(x) * y)
+    sine.defvjp(lambda x, y: (np.sin(x) * y, (x, y)), lambda r, g: (g * np.cos(r[0]) * r[1], g * np.sin(r[0])))
+    cube = ad.custom_jvp(lambda x: x**3)
+    cube.defjvp(lambda points, tangents: (points[0] ** 3, 3 * points[0] ** 2 * tangents[0]))
+    for direction in ("forward", "backward", "both"):
+        graph = draw(lambda x, y: cube(sine(x, y)), np.ones(2), np.ones(2), direction=direction, gradients=True)
+        assert "the program&#x27;s own rule" in graph.html or "the program's own rule" in graph.html
