@@ -105,7 +105,7 @@ def _in_one_precision(*values: Any) -> list[Any]:
     kinds = [value.dtype for value in values if getattr(getattr(value, "dtype", None), "kind", "") == "f"]
     kind = np.result_type(*kinds) if kinds else np.dtype(float)
     weak = [isinstance(value, (int, float)) and not hasattr(value, "dtype") for value in values]
-    return [_tensor(np.asarray(v, kind)) if number else _tensor(v) for v, number in zip(values, weak, strict=True)]
+    return [_tensor(v).astype(kind) if number else _tensor(v) for v, number in zip(values, weak, strict=True)]
 
 
 def _finished(made: Any, good: Any, dtype: Any, given: Sequence[Any]) -> Any:
@@ -508,20 +508,73 @@ def _log_f(upper: bool, z: Any, n: Any, d: Any) -> Any:
 
 
 def _t_logpdf(z: Any, df: Any) -> Any:
-    return -0.5 * (df + 1) * log1p_square(z / np.sqrt(df)) - 0.5 * np.log(df) - special.betaln(0.5 * df, 0.5)
+    return -0.5 * (df + 1) * log1p_square(z / np.sqrt(df)) + np.log(special.poch(0.5 * df, 0.5) / np.sqrt(pi * df))
+
+
+def _without_growth(k: Any) -> Any:
+    """``log gamma(k + 1) - k log k + k`` (DLMF 5.11.1)."""
+    series = lambda k: 0.5 * np.log(k) + _HALF_LOG_TWO_PI + (1 / 12 - (1 / 360 - 1 / 1260 / k**2) / k**2) / k
+    return _from(k, 50, series, special.gammaln(k + 1) - special.xlogy(k, k) + k)
+
+
+def _gamma_logpdf(z: Any, a: Any) -> Any:
+    """``(a - 1) log z - z - log gamma(a)``, whose large terms are subtracted by hand (Loader 2000, Fast and accurate
+    computation of binomial probabilities).
+    """
+
+    def large(a: Any) -> Any:
+        k = a - 1
+        ratio = z / k
+        near = np.abs(bare(ratio) - 1) < 0.5
+        log_ratio = where(near, np.log1p(where(near, (z - k) / k, 0.0)), _log(where(near, 1.0, ratio)))
+        return k * log_ratio - (z - k) - _without_growth(k)
+
+    return _from(a, 2, large, special.xlogy(a - 1, z) - z - special.gammaln(a))
+
+
+def _among_many(k: Any, rest: Any, plain: Any, logs: Formula) -> Any:
+    """``plain``; for more than a hundred trials, of which ``k`` succeed and ``rest`` do not, ``logs(weight)``, where
+    ``weight(p, q)`` is the logarithm of the binomial probability.
+    """
+    many = (bare(k) >= 0) & (bare(rest) >= 0) & (bare(k) + bare(rest) > 100)
+    if not np.any(many):
+        return plain
+    k, rest = where(many, k, 100.0), where(many, rest, 100.0)
+    n = k + rest
+    weight = lambda p, q: _gamma_logpdf(n * p, k + 1) + _gamma_logpdf(n * q, rest + 1) - _gamma_logpdf(n, n + 1)
+    return where(many, logs(weight), plain)
+
+
+def _beta_logpdf(z: Any, a: Any, b: Any) -> Any:
+    plain = special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b)
+    return _among_many(a - 1, b - 1, plain, lambda weight: np.log(np.maximum(a + b - 1, 1)) + weight(z, 1 - z))
+
+
+def _psi_gain(a: Any, b: Any) -> Any:
+    """``psi(a + b) - psi(a)``, of large ``a`` by its series (DLMF 5.11.2)."""
+
+    def series(a: Any) -> Any:
+        c = a + b
+        return np.log1p(b / a) + 0.5 * b / (a * c) + (a**-2 - c**-2) / 12 - (a**-4 - c**-4) / 120
+
+    return _from(a, 1e3, series, special.psi(a + b) - special.psi(a))
 
 
 def _t_entropy(df: Any) -> Any:
-    half = 0.5 * (df + 1)
-    return half * (special.psi(half) - special.psi(0.5 * df)) + 0.5 * np.log(df) + special.betaln(0.5 * df, 0.5)
+    half = 0.5 * df
+    return (half + 0.5) * _psi_gain(half, 0.5) + 0.5 * np.log(df) + special.betaln(half, 0.5)
 
 
 def _beta_entropy(a: Any, b: Any) -> Any:
-    return special.betaln(a, b) - (a - 1) * special.psi(a) - (b - 1) * special.psi(b) + (a + b - 2) * special.psi(a + b)
+    return special.betaln(a, b) + (a - 1) * _psi_gain(a, b) + (b - 1) * _psi_gain(b, a)
 
 
 def _gamma_entropy(a: Any) -> Any:
-    return a + special.gammaln(a) + (1 - a) * special.psi(a)
+    """``a + log gamma(a) + (1 - a) psi(a)``, of large ``a`` by its series (DLMF 5.11.1, 5.11.2)."""
+    series = lambda a: (
+        0.5 + _HALF_LOG_TWO_PI + 0.5 * np.log(a) - (1 / 3 + (1 / 12 + (1 / 90 - 1 / 120 / a) / a) / a) / a
+    )
+    return _from(a, 1e3, series, a + special.gammaln(a) + (1 - a) * special.psi(a))
 
 
 def _far_or(log_x: Any, make: Formula, formula: Formula, *args: Any) -> Any:
@@ -590,71 +643,80 @@ def _laplace_ppf(q: Any) -> Any:
     return where(low, 1.0, -1.0) * np.log(2 * where(low, q, 1 - q))
 
 
-#: Up to here the series of the circle's distribution is summed.
-_MOST_KAPPA = 1e6
+#: Points and weights of an integral from 0 to 1.
+_POINTS, _WEIGHTS = (np.polynomial.legendre.leggauss(48) + np.array([[1.0], [0.0]])) / 2
 
 
-def _in_reach(kappa: Any) -> Any:
-    top = np.max(bare(kappa), initial=0.0)
-    if top > _MOST_KAPPA:
-        raise ArgumentError(f"vonmises: kappa up to 1e6, got {top:g}; norm with scale 1 / sqrt(kappa) is as good there")
-    return kappa
-
-
-def _orders(kappa: Any) -> tuple[Any, Any]:
-    """The orders of the Bessel functions that count: I_j / I_0 falls as ``exp(-j^2 / (2 kappa))``; and kappa, NaN out
-    of reach.
-    """
-    near = bare(kappa) <= _MOST_KAPPA
-    top = np.max(bare(kappa), initial=0.0, where=near)
-    return np.arange(1.0, 20 + int(9 * np.sqrt(top))), where(near, kappa, np.nan)
-
-
-def _share(j: Any, kappa: Any) -> Any:
-    return special.ive(j, kappa) / special.ive(0.0, kappa)
-
-
-def _log_i0(kappa: Any) -> Any:
-    """``log I_0``: of small arguments by itself, since the scaled function has a kink at 0."""
+def _log_i0e(kappa: Any) -> Any:
+    """``log(exp(-kappa) I_0(kappa))``: of small arguments by I_0, since the scaled function has a kink at 0."""
     small = bare(kappa) < 1
     large = where(small, 1.0, kappa)
-    return where(small, np.log(special.i0(where(small, kappa, 0.0))), np.log(special.ive(0.0, large)) + large)
+    return where(small, np.log(special.i0(where(small, kappa, 0.0))) - kappa, np.log(special.i0e(large)))
 
 
-def _vonmises_cdf(z: Any, kappa: Any) -> Any:
-    j, kappa = _orders(kappa)
-    waves = _share(j, kappa[..., None]) * np.sin(j * z[..., None]) / j
-    return 0.5 + z / (2 * pi) + np.sum(waves, axis=-1) / pi
+def _mean_to_one(kappa: Any) -> Any:
+    """How far the mean of the cosine stays below 1."""
+    return 1 - special.i1e(kappa) / special.i0e(kappa)
 
 
-def _vonmises_slope(z: Any, kappa: Any) -> Any:
-    """The derivative of the distribution function in kappa."""
-    j, kappa = _orders(kappa)
-    k = kappa[..., None]
-    slope = 0.5 * (_share(j - 1, k) + _share(j + 1, k)) - _share(j, k) * _share(1.0, k)
-    return np.sum(slope * np.sin(j * z[..., None]) / j, axis=-1) / pi
+def _vonmises_logpdf(z: Any, kappa: Any) -> Any:
+    return -2 * kappa * np.sin(0.5 * z) ** 2 - 2 * _HALF_LOG_TWO_PI - _log_i0e(kappa)
 
 
-def _vonmises_density(z: Any, kappa: Any) -> Any:
-    return np.exp(kappa * (np.cos(z) - 1)) / (2 * pi * special.ive(0.0, kappa))
+def _over_arc(start: Any, kappa: Any, part: Formula = lambda t: 1.0) -> Any:
+    """The integral of ``part(t) exp(kappa (cos t - cos start))`` over t from ``start``, in [0, pi], to where the
+    exponential is below exp(-40), or to pi.
+    """
+    first = bare(start)
+    with np.errstate(divide="ignore"):
+        fall = 20 / bare(kappa)
+        high = 2 * np.arcsin(np.sqrt(np.minimum(np.sin(0.5 * first) ** 2 + fall, 1)))
+        far = np.where(high < pi, 2 * np.arcsin(np.minimum(fall / np.sin(0.5 * (high + first)), 1)), pi - first)
+    width, begin, k = (part[..., None] for part in np.broadcast_arrays(far - (start - first), start, kappa))
+    step = width * _POINTS
+    decay = np.exp(-2 * k * np.sin(begin + 0.5 * step) * np.sin(0.5 * step))
+    return np.sum(_WEIGHTS * width * part(begin + step) * decay, axis=-1)
+
+
+def _folded(z: Any) -> tuple[Any, Any, Any]:
+    """How often ``z`` has gone round, whether it then lies on the lower half, and its distance from the middle."""
+    turns = np.round(bare(z) / (2 * pi))
+    z = z - 2 * pi * turns
+    low = bare(z) <= 0
+    return turns, low, where(low, -z, z)
+
+
+def _vonmises_share(z: Any, kappa: Any, upper: bool) -> Any:
+    """The probability below ``z``, or above."""
+    turns, low, distance = _folded(z)
+    tail = np.exp(_vonmises_logpdf(distance, kappa)) * _over_arc(distance, kappa)
+    return where(low != upper, tail, 1 - tail) + (-turns if upper else turns)
+
+
+def _vonmises_tail(distance: Any, kappa: Any) -> Any:
+    return _vonmises_logpdf(distance, kappa) + np.log(_over_arc(distance, kappa))
 
 
 def _vonmises_inverse(q: Any, kappa: Any) -> Any:
-    """The circle halved until Newton's steps are safe, then four of these."""
-    concentration = _tensor(kappa)
-
-    def excess(z: Any) -> Any:
-        return bare(_vonmises_cdf(_tensor(z), concentration)) - q
-
-    low = np.full(np.broadcast_shapes(np.shape(q), np.shape(kappa)), -np.pi)
-    high = -low
-    for _ in range(30):
+    """The half circle halved, then two of Newton's steps."""
+    concentration, least = _tensor(kappa), np.minimum(q, 1 - q)
+    tail: Formula = lambda distance: bare(_vonmises_share(_tensor(-distance), concentration, False))
+    low = np.zeros(np.broadcast_shapes(np.shape(q), np.shape(kappa)))
+    high = low + pi
+    for _ in range(60):
         middle = (low + high) / 2
-        more = excess(middle) < 0
+        more = tail(middle) > least
         low, high = np.where(more, middle, low), np.where(more, high, middle)
-    for _ in range(4):
-        low = low - excess(low) / bare(_vonmises_density(low, concentration))
-    return low
+    for _ in range(2):
+        low = low + (tail(low) - least) / np.exp(bare(_vonmises_logpdf(_tensor(low), concentration)))
+    return np.where(q < 0.5, -low, low)
+
+
+def _vonmises_move(z: Any, kappa: Any) -> Any:
+    below = _mean_to_one(kappa)[..., None]
+    distance = where(bare(z) < 0, -z, z)
+    moved = _over_arc(distance, kappa, lambda t: below - 2 * np.sin(0.5 * t) ** 2)
+    return where(bare(z) < 0, -moved, moved)
 
 
 def _as_given(found: Any, *given: Any) -> Any:
@@ -676,16 +738,13 @@ def _point(name: str, find: Formula, density: Formula, move: Formula) -> Primiti
 
 
 _vonmises_ppf = _point(
-    "vonmises_ppf",
-    _vonmises_inverse,
-    _vonmises_density,
-    lambda z, kappa: -quotient(_vonmises_slope(z, kappa), _vonmises_density(z, kappa)),
+    "vonmises_ppf", _vonmises_inverse, lambda z, kappa: np.exp(_vonmises_logpdf(z, kappa)), _vonmises_move
 )
 
 
-def _vonmises_var(kappa: Any) -> Any:
-    j, kappa = _orders(_in_reach(kappa))
-    return pi**2 / 3 + 4 * np.sum((1 - 2 * (j % 2)) * _share(j, kappa[..., None]) / j**2, axis=-1)
+def _vonmises_mean(kappa: Any, part: Formula) -> Any:
+    """The mean of an even function of the angle."""
+    return 2 * np.exp(_vonmises_logpdf(0.0, kappa)) * _over_arc(0.0, kappa, part)
 
 
 def _invgauss_find(upper: bool, q: Any, mu: Any) -> Any:
@@ -768,9 +827,16 @@ def _gamma_series(c: Any, power: int) -> Any:
     return where(near, series, (special.gammaln(1 + 2 * away) - 2 * special.gammaln(1 + away)) / away**2)
 
 
+def _gev_mean(c: Any) -> Any:
+    """``(1 - gamma(1 + c)) / c``, which is Euler's constant at 0."""
+    s = _gamma_series(c, 1)
+    return -s * special.exprel(c * s)
+
+
 def _gev_var(c: Any) -> Any:
     """``(gamma(1 + 2 c) - gamma(1 + c)^2) / c^2``, which is ``pi^2 / 6`` at 0."""
-    return special.gamma(1 + c) ** 2 * special.boxcox(np.exp(_gamma_series(c, 2)), c * c)
+    s = _gamma_series(c, 2)
+    return special.gamma(1 + c) ** 2 * s * special.exprel(c * c * s)
 
 
 def _log1p_power(z: Any, c: Any) -> Any:
@@ -787,18 +853,22 @@ def _burr_moments(c: Any, d: Any, power: int) -> Any:
 
 
 def _triang(z: Any, c: Any, rising: Formula, falling: Formula) -> Any:
-    """``rising(z, c)`` up to the mode ``c``, ``falling(1 - z, 1 - c)`` from there."""
+    """``rising(z, c)`` up to the mode ``c``, ``falling(z, c)`` from there."""
     left = (bare(z) < bare(c)) | (bare(c) == 1)
     z, c = z + 0 * bare(c), c + 0 * bare(z)
     return where(
-        left,
-        rising(where(left, z, 0.5), where(left, c, 0.5)),
-        falling(where(left, 0.5, 1 - z), where(left, 0.5, 1 - c)),
+        left, rising(where(left, z, 0.5), where(left, c, 0.5)), falling(where(left, 0.5, z), where(left, 0.5, c))
     )
 
 
-def _triang_point(q: Any, c: Any) -> Any:
-    return _triang(q, c, lambda q, c: np.sqrt(c * q), lambda q, c: 1 - np.sqrt(c * q))
+def _triang_between(z: Any, c: Any) -> Any:
+    """``1 - c`` times the probability below ``z`` beyond the mode ``c``."""
+    return z - c + z * (1 - z)
+
+
+def _triang_point(p: Any, q: Any, c: Any) -> Any:
+    """The point with the probability ``p`` below and ``q`` above."""
+    return _triang(p, c, lambda p, c: np.sqrt(c * p), lambda p, c: (c + p * (1 - c)) / (1 + np.sqrt((1 - c) * q)))
 
 
 def _mapped(
@@ -839,7 +909,7 @@ _HALF_LINE = (0.0, np.inf)
 
 beta = Continuous(
     "beta",
-    lambda z, a, b: special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b),
+    _beta_logpdf,
     lambda z, a, b: special.betainc(a, b, z),
     lambda q, a, b: _beta_ppf(a, b, q),
     lambda q, a, b: _beta_isf(a, b, q),
@@ -864,7 +934,7 @@ cauchy = Continuous(
 )
 chi2 = Continuous(
     "chi2",
-    lambda z, df: special.xlogy(0.5 * df - 1, z) - 0.5 * z - special.gammaln(0.5 * df) - 0.5 * log(2) * df,
+    lambda z, df: _gamma_logpdf(0.5 * z, 0.5 * df) - log(2),
     lambda z, df: special.gammainc(0.5 * df, 0.5 * z),
     lambda q, df: 2 * special.gammaincinv(0.5 * df, q),
     lambda q, df: 2 * special.gammainccinv(0.5 * df, q),
@@ -893,10 +963,9 @@ expon = Continuous(
 f = Continuous(
     "f",
     lambda z, n, d: (
-        special.xlogy(0.5 * n, n)
-        + special.xlogy(0.5 * d, d)
-        + special.xlogy(0.5 * n - 1, z)
-        - 0.5 * (n + d) * np.log(d + n * z)
+        special.xlogy(0.5 * n - 1, z / (d / n + z))
+        - np.log(d / n)
+        - (0.5 * d + 1) * np.log1p(n / d * z)
         - special.betaln(0.5 * n, 0.5 * d)
     ),
     lambda z, n, d: special.fdtr(n, d, z),
@@ -904,12 +973,7 @@ f = Continuous(
     _f_inverse(_beta_isf, _beta_ppf),
     lambda n, d: _from(d, 2, lambda d: d / (d - 2), np.inf),
     _f_var,
-    lambda n, d: (
-        _beta_entropy(0.5 * n, 0.5 * d)
-        + np.log(d)
-        - np.log(n)
-        + 2 * (special.psi(0.5 * (n + d)) - special.psi(0.5 * d))
-    ),
+    lambda n, d: _beta_entropy(0.5 * n, 0.5 * d) + np.log(d) - np.log(n) + 2 * _psi_gain(0.5 * d, 0.5 * n),
     shapes="dfn dfd",
     support=_HALF_LINE,
     sf=lambda z, n, d: special.fdtrc(n, d, z),
@@ -917,7 +981,7 @@ f = Continuous(
 )
 gamma = Continuous(
     "gamma",
-    lambda z, a: special.xlogy(a - 1, z) - z - special.gammaln(a),
+    _gamma_logpdf,
     lambda z, a: special.gammainc(a, z),
     lambda q, a: special.gammaincinv(a, q),
     lambda q, a: special.gammainccinv(a, q),
@@ -982,13 +1046,13 @@ halfnorm = Continuous(
 )
 invgamma = Continuous(
     "invgamma",
-    lambda z, a: -(a + 1) * np.log(z) - special.gammaln(a) - 1 / z,
+    lambda z, a: _gamma_logpdf(1 / z, a) - 2 * np.log(z),
     lambda z, a: special.gammaincc(a, 1 / z),
     lambda q, a: 1 / special.gammainccinv(a, q),
     lambda q, a: 1 / special.gammaincinv(a, q),
     lambda a: _from(a, 1, lambda a: 1 / (a - 1), np.inf),
     lambda a: _from(a, 2, lambda a: 1 / ((a - 1) ** 2 * (a - 2)), np.inf),
-    lambda a: a - (a + 1) * special.psi(a) + special.gammaln(a),
+    lambda a: _gamma_entropy(a) - 2 * special.psi(a),
     shapes="a",
     support=_HALF_LINE,
     open=True,
@@ -1108,20 +1172,24 @@ t = Continuous(
 )
 triang = Continuous(
     "triang",
-    lambda z, c: _triang(z, c, *[lambda z, c: log(2) + _log(z) - np.log(c)] * 2),
-    lambda z, c: _triang(z, c, lambda z, c: z * z / c, lambda z, c: 1 - z * z / c),
-    _triang_point,
-    lambda q, c: 1 - _triang_point(q, 1 - c),
+    lambda z, c: (
+        log(2) + _triang(z, c, lambda z, c: _log(z) - np.log(c), lambda z, c: special.xlog1py(1.0, -z) - np.log1p(-c))
+    ),
+    lambda z, c: _triang(z, c, lambda z, c: z * z / c, lambda z, c: _triang_between(z, c) / (1 - c)),
+    lambda q, c: _triang_point(q, 1 - q, c),
+    lambda q, c: _triang_point(1 - q, q, c),
     lambda c: (1 + c) / 3,
     lambda c: (1 - c + c * c) / 18,
     lambda c: 0.5 - log(2) + 0 * c,
     shapes="c",
     support=(0.0, 1.0),
     valid=lambda c: (c >= 0) & (c <= 1),
-    sf=lambda z, c: _triang(z, c, lambda z, c: 1 - z * z / c, lambda z, c: z * z / c),
+    sf=lambda z, c: _triang(z, c, lambda z, c: _triang_between(1 - z, 1 - c) / c, lambda z, c: (1 - z) ** 2 / (1 - c)),
     tails=(
-        lambda z, c: _triang(z, c, lambda z, c: 2 * _log(z) - np.log(c), lambda z, c: 0.0 * z),
-        lambda z, c: _triang(z, c, lambda z, c: 0.0 * z, lambda z, c: 2 * _log(z) - np.log(c)),
+        lambda z, c: _triang(
+            z, c, lambda z, c: 2 * _log(z) - np.log(c), lambda z, c: _log(_triang_between(z, c)) - np.log1p(-c)
+        ),
+        None,
     ),
 )
 uniform = Continuous(
@@ -1137,15 +1205,19 @@ uniform = Continuous(
 )
 vonmises = Continuous(
     "vonmises",
-    lambda z, kappa: kappa * np.cos(z) - 2 * _HALF_LOG_TWO_PI - _log_i0(kappa),
-    lambda z, kappa: _vonmises_cdf(z, _in_reach(kappa)),
-    lambda q, kappa: _vonmises_ppf.function(q, _in_reach(kappa)),
-    lambda q, kappa: -_vonmises_ppf.function(q, _in_reach(kappa)),
+    _vonmises_logpdf,
+    lambda z, kappa: _vonmises_share(z, kappa, False),
+    _vonmises_ppf.function,
+    lambda q, kappa: -_vonmises_ppf.function(q, kappa),
     lambda kappa: 0.0,
-    _vonmises_var,
-    lambda kappa: _log_i0(kappa) + 2 * _HALF_LOG_TWO_PI - kappa * _share(1.0, kappa),
+    lambda kappa: _vonmises_mean(kappa, lambda t: t * t),
+    lambda kappa: (
+        _log_i0e(kappa) + 2 * _HALF_LOG_TWO_PI + 2 * kappa * _vonmises_mean(kappa, lambda t: np.sin(0.5 * t) ** 2)
+    ),
     shapes="kappa",
     valid=lambda kappa: kappa >= 0,
+    sf=lambda z, kappa: _vonmises_share(z, kappa, True),
+    tails=(lambda z, kappa: _vonmises_tail(-z, kappa), _vonmises_tail),
 )
 weibull_min = Continuous(
     "weibull_min",
@@ -1180,13 +1252,13 @@ burr12 = _mapped(
 )
 chi = _mapped(
     "chi",
-    lambda z, df: special.xlogy(df - 1, z) - 0.5 * z * z - special.gammaln(0.5 * df) - log(2) * (0.5 * df - 1),
+    lambda z, df: _gamma_logpdf(0.5 * z * z, 0.5 * (df + 1)) + np.log(2**0.5 * special.poch(0.5 * df, 0.5)),
     chi2,
     lambda z, df: z * z,
     lambda y, df: np.sqrt(y),
     lambda df: 2**0.5 * special.poch(0.5 * df, 0.5),
     lambda df: df - 2 * special.poch(0.5 * df, 0.5) ** 2,
-    lambda df: special.gammaln(0.5 * df) + 0.5 * (df - log(2) - (df - 1) * special.psi(0.5 * df)),
+    lambda df: _gamma_entropy(0.5 * df) - 0.5 * special.psi(0.5 * df) - 0.5 * log(2),
     of=lambda df: (df,),
     shapes="df",
     support=_HALF_LINE,
@@ -1212,8 +1284,8 @@ genextreme = _mapped(
     lambda z, c: -_log1p_over(-c, z, 1 - c) - np.exp(-_log1p_over(-c, z)),
     gumbel_r,
     lambda z, c: _log1p_over(-c, z),
-    lambda y, c: -special.boxcox(np.exp(-y), c),
-    lambda c: _from(c, -1, lambda c: -special.boxcox(np.exp(_gamma_series(c, 1)), c), _past(c, -1)),
+    lambda y, c: y * special.exprel(-c * y),
+    lambda c: _from(c, -1, _gev_mean, _past(c, -1)),
     lambda c: _from(c, -0.5, _gev_var, _past(c, -0.5)),
     lambda c: 1 + _EULER * (1 - c),
     shapes="c",
@@ -1225,7 +1297,7 @@ genpareto = _mapped(
     lambda z, c: -_log1p_over(c, z, 1 + c),
     expon,
     lambda z, c: _log1p_over(c, z),
-    lambda y, c: -special.boxcox(np.exp(-y), -c),
+    lambda y, c: y * special.exprel(c * y),
     lambda c: _from(-c, -1, lambda d: 1 / (1 + d), np.inf),
     lambda c: _from(-c, -0.5, lambda d: 1 / ((1 + d) ** 2 * (1 + 2 * d)), np.nan),
     lambda c: 1 + c,
@@ -1332,6 +1404,8 @@ class Discrete(_Named):
         Where the shape parameters, as arrays, are allowed.
     tails : (callable or None, callable or None)
         The logarithms of ``cdf`` and ``sf`` where these leave the range of floating point.
+    entropy : callable, optional
+        Of the shape parameters; else a sum over the counts.
 
     Examples
     --------
@@ -1353,8 +1427,10 @@ class Discrete(_Named):
         least: int = 0,
         most: Part = lambda *a: np.inf,
         tails: tuple[Part | None, Part | None] = (None, None),
+        entropy: Part | None = None,
     ) -> None:
         parts: Any = logpmf, cdf, sf, mean, var, most, valid
+        self._entropy: Any = entropy
         self._tails = tails
         self.name, self.shapes, self._least = name, shapes.split(), least
         self._logpmf, self._cdf, self._sf, self._mean, self._var, self._most, self._valid = parts
@@ -1434,11 +1510,25 @@ class Discrete(_Named):
         return _finished(self._var(*shapes) + 0 * middle, good, np.result_type(*(a.dtype for a in shapes)), given)  # type: ignore[no-any-return]
 
     def entropy(self, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
-        """The entropy, ``-E log pmf``, summed over the counts that matter."""
+        """The entropy, ``-E log pmf``, summed over the counts that matter.
+
+        Raises
+        ------
+        ArgumentError
+            If these are more than ten million.
+        """
         shapes, _, good, given = self._parameters(args, loc, named)
-        there = getattr(require("scipy.stats"), self.name)
-        last = 1.5 * there.isf(1e-15, *(bare(a) for a in shapes)) + 10
-        counts = np.arange(self._least, np.max(last, where=np.isfinite(last), initial=self._least) + 1)
+        if self._entropy is not None:
+            made = self._entropy(*shapes)
+            return _finished(made, good, made.dtype, given)  # type: ignore[no-any-return]
+        there, plain = getattr(require("scipy.stats"), self.name), [bare(a) for a in shapes]
+        first, last = there.ppf(1e-16, *plain), there.isf(1e-16, *plain)
+        margin = np.ceil(0.5 * (last - first)) + 10
+        first, last = np.maximum(first - margin, self._least), last + margin
+        most = np.max(last - first, initial=0.0, where=np.isfinite(last))
+        if most * max(1, first.size) > 1e7:
+            raise ArgumentError(f"{self.name}.entropy: a sum over {most:.3g} counts is too long")
+        counts = first[..., None] + np.arange(most + 1)
         parts = [a[..., None] for a in shapes]
         term = self._apply(self._logpmf, -np.inf, -np.inf, counts, tuple(parts), 0, {}, mass=True)
         kept = np.isfinite(bare(term))
@@ -1470,7 +1560,14 @@ class Discrete(_Named):
 
 def _binom_logpmf(k: Any, n: Any, p: Any) -> Any:
     ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
-    return ways + special.xlogy(k, p) + special.xlog1py(n - k, -p)
+    plain = ways + special.xlogy(k, p) + special.xlog1py(n - k, -p)
+    return _among_many(k, n - k, plain, lambda weight: weight(p, 1 - p))
+
+
+def _nbinom_logpmf(k: Any, n: Any, p: Any) -> Any:
+    ways = special.gammaln(n + k) - special.gammaln(k + 1) - special.gammaln(n)
+    plain = ways + special.xlogy(n, p) + special.xlog1py(k, -p)
+    return _among_many(k, n, plain, lambda weight: np.log(n / (n + k)) + weight(1 - p, p))
 
 
 binom = Discrete(
@@ -1507,16 +1604,11 @@ geom = Discrete(
     valid=lambda p: (p > 0) & (p <= 1),
     least=1,
     tails=(None, lambda k, p: k * np.log1p(-p)),
+    entropy=lambda p: -(special.xlogy(p, p) + special.xlog1py(1 - p, -p)) / p,
 )
 nbinom = Discrete(
     "nbinom",
-    lambda k, n, p: (
-        special.gammaln(n + k)
-        - special.gammaln(k + 1)
-        - special.gammaln(n)
-        + special.xlogy(n, p)
-        + special.xlog1py(k, -p)
-    ),
+    _nbinom_logpmf,
     lambda k, n, p: special.betainc(n, k + 1, p),
     lambda k, n, p: special.betaincc(n, k + 1, p),
     lambda n, p: n * (1 - p) / p,
@@ -1527,7 +1619,7 @@ nbinom = Discrete(
 )
 poisson = Discrete(
     "poisson",
-    lambda k, mu: special.xlogy(k, mu) - mu - special.gammaln(k + 1),
+    lambda k, mu: _gamma_logpdf(mu, k + 1),
     lambda k, mu: special.gammaincc(k + 1, mu),
     lambda k, mu: special.gammainc(k + 1, mu),
     lambda mu: mu,

@@ -259,6 +259,7 @@ NO_SPEED = {
     "performance.py": "bounds of the C library's own setting",
     "sparse.py": "the largest index of 32 bits",
     "special.py": "where a tail leaves the range",
+    "stats.py": "from how many trials on large terms are subtracted by hand",
     "saving.py": "how long a file's header may be",
     "matrices.py": "an option's range",
     "datasets.py": "sizes of the CIFAR files; how many axes an array may have",

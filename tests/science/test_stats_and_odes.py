@@ -275,6 +275,14 @@ BEYOND = [
 ]
 
 
+BEYOND += [
+    ("vonmises", (100.0,), "logcdf", -1.0, -49.0273024950509, 84.76844184784855, -0.46461411387647448),
+    ("vonmises", (1e4,), "logsf", 0.5, -1228.963717031126, -4796.084270605277, -0.12246739875999216),
+    ("vonmises", (1e7,), "logcdf", -0.001, -7.15275904644399, 10860.294846456058, None),
+    ("triang", (0.0,), "logcdf", 1e-120, -275.6170639787255, 1e120, None),
+]
+
+
 @pytest.mark.parametrize(("name", "shapes", "method", "x", "value", "slope", "in_shape"), BEYOND)
 def test_logarithms_of_tails_beyond_the_range(name, shapes, method, x, value, slope, in_shape):
     f = getattr(getattr(ours, name), method)
@@ -374,6 +382,102 @@ def test_inverses_of_tiny_probabilities(name, shapes, q):
     np.testing.assert_allclose(in_shape, -along * q * slope, rtol=1e-9)
     if name != "beta":
         np.testing.assert_allclose(one.logsf(one.isf(q, *shapes), *shapes).item(), np.log(q), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "value", "slope"),
+    [
+        ("gamma", (1e12,), 15.234449091168614, 5.0000000000033333e-13),
+        ("chi2", (1e10,), 13.278437588388207, 5.0000000006666667e-11),
+        ("chi", (1e10,), 1.0723649429080334, None),
+        ("invgamma", (1e10,), -33.119837861639346, -1.5000000000666667e-10),
+        ("beta", (1e8, 1.0), -17.420680753952365, -9.9999999e-9),
+        ("t", (1e10,), 1.4189385333046727, None),
+        ("f", (2.0, 1e8), 1.00000002, 4.999999933333334e-9),
+        ("vonmises", (1e8,), -7.791401836271511, -5e-9),
+        ("geom", (1e-10,), 24.02585092989046, -1e10),
+    ],
+)
+def test_entropies_of_large_parameters(name, shapes, value, slope):
+    """Where the terms of the usual formula are 1e10 times their sum; by mpmath."""
+    f = getattr(ours, name).entropy
+    np.testing.assert_allclose(f(*shapes).item(), value, rtol=1e-11)
+    if slope is not None:
+        np.testing.assert_allclose(ad.grad(f)(*shapes), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "value", "slope"),
+    [
+        (lambda q: ours.genpareto.ppf(q, 0.3), 1e-20, 1e-20, 1.0),
+        (lambda q: ours.genpareto.isf(q, -0.3), 1.0 - 2.0**-50, 2.0**-50, -1.0),
+        (lambda x: ours.triang.cdf(x, 0.0), 1e-20, 2e-20, 2.0),
+        (lambda q: ours.triang.ppf(q, 0.0), 1e-20, 5e-21, 0.5),
+        (lambda q: ours.triang.isf(q, 1e-9), 1.0 - 2.0**-40, (1e-9 * 2.0**-40) ** 0.5, None),
+        (lambda x: ours.triang.sf(1 - x, 1.0), 2.0**-50, 2.0**-49, 2.0),
+        (lambda q: ours.triang.isf(q, 0.25), 1e-20, 1 - 0.75**0.5 * 1e-10, -0.5 * 0.75**0.5 * 1e10),
+        (lambda x: ours.f.pdf(x, 2.0, 1e8), 0.0, 1.0, -1.00000002),
+        (lambda x: ours.vonmises.sf(x, 50.0), 2.0, 1.1094356857092752e-32, None),
+    ],
+)
+def test_small_probabilities_keep_their_digits(f, x, value, slope):
+    np.testing.assert_allclose(f(x).item(), value, rtol=1e-12)
+    if slope is not None:
+        np.testing.assert_allclose(ad.grad(f)(x), slope, rtol=1e-9)
+        np.testing.assert_allclose(ad.jvp(f, (x,), (1.0,))[1], slope, rtol=1e-9)
+
+
+LARGE = {
+    "gamma": lambda mp, x, a: (a - 1) * mp.log(x) - x - mp.loggamma(a),
+    "invgamma": lambda mp, x, a: (a - 1) * mp.log(1 / x) - 1 / x - mp.loggamma(a) - 2 * mp.log(x),
+    "chi": lambda mp, x, a: (a - 1) * mp.log(x) - x * x / 2 - mp.loggamma(a / 2) - (a / 2 - 1) * mp.log(2),
+    "poisson": lambda mp, k, m: k * mp.log(m) - m - mp.loggamma(k + 1),
+    "beta": lambda mp, x, a, b: (a - 1) * mp.log(x) + (b - 1) * mp.log1p(-x) - mp.log(mp.beta(a, b)),
+    "binom": lambda mp, k, n, p: mp.log(mp.binomial(n, k)) + k * mp.log(p) + (n - k) * mp.log1p(-p),
+    "nbinom": lambda mp, k, n, p: mp.log(mp.binomial(n + k - 1, k)) + n * mp.log(p) + k * mp.log1p(-p),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("gamma", (1e12 + 2e6, 1e12)),
+        ("invgamma", (1e-9, 1e9)),
+        ("chi", (1e5 + 1.5, 1e10)),
+        ("poisson", (1e10 + 3e5, 1e10)),
+        ("beta", (0.25, 1e9, 3e9)),
+        ("beta", (1e-10, 1.0, 1e10)),
+        ("binom", (5e11 + 1e6, 1e12, 0.5)),
+        ("binom", (3.0, 1e12, 3e-12)),
+        ("binom", (0.0, 1e6, 1e-10)),
+        ("nbinom", (1e9, 1e9, 0.5)),
+    ],
+)
+def test_densities_of_large_parameters_keep_their_digits(name, at):
+    """Logarithms of the gamma function are 1e13 where the density's is -15."""
+    mp, one = pytest.importorskip("mpmath"), getattr(ours, name)
+    f = one.logpdf if name in CONTINUOUS else one.logpmf
+    right = lambda *at: LARGE[name](mp, *at)
+    with mp.workdps(60):
+        exact = [mp.mpf(value) for value in at]
+        np.testing.assert_allclose(f(*at).item(), float(right(*exact)), rtol=1e-10)
+        last = mp.diff(right, tuple(exact), (0,) * (len(at) - 1) + (1,))
+    np.testing.assert_allclose(
+        ad.grad(f, argnums=len(at) - 1)(*at), float(last), rtol=1e-6, atol=1e-12 + 1e-9 / at[-1] * (at[-1] < 1)
+    )
+
+
+def test_an_entropy_that_would_take_too_long_is_refused():
+    with pytest.raises(ArgumentError, match=r"nbinom\.entropy.*too long"):
+        ours.nbinom.entropy(2.0, 1e-12)
+    many = np.array([1e4, 1e6, 1e8])  # the series of Evans, Boersma, Blachman and Jagers (1988)
+    right = 0.5 * np.log(2 * np.pi * np.e * many) - 1 / (12 * many) - 1 / (24 * many**2)
+    np.testing.assert_allclose(ours.poisson.entropy(many).data, right, rtol=1e-11)
+
+
+def test_a_jitted_density_takes_numbers():
+    f = ad.jit(lambda x, s: ours.norm.logpdf(x, scale=s))
+    assert np.isclose(f(0.3, 2.0).item(), theirs.norm.logpdf(0.3, scale=2.0))
 
 
 def test_fits_of_censored_data_and_of_moments():
