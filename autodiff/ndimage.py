@@ -17,7 +17,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.extras import absent, require
 from autodiff.functions import constant_argument, named
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.elementwise import where
 from autodiff.ops.filters import slide, spline_coefficients
 from autodiff.ops.shaping import _floats, _tensor
@@ -629,6 +629,11 @@ def map_coordinates(
         values = where(outside, cval, values)
     made = np.sum(weight * values, axis=tuple(range(t.ndim))) if t.ndim else values
     made = where(gone, cval, made) if np.any(gone) else made
+    dtype = _tensor(input).dtype if output is None else np.dtype(output)  # type: ignore[call-overload]
+    if dtype.kind in "iu":  # rounded as SciPy rounds, halves away from zero
+        plain = bare(made)
+        made = _tensor(np.trunc(plain + np.copysign(0.5, plain)))
+        made = np.clip(made, 0, np.iinfo(dtype).max) if dtype.kind == "u" else made
     return _result(made, input, output)  # type: ignore[no-any-return]
 
 
@@ -712,6 +717,7 @@ def _ranked(name: str, choose: Callable[..., Any], turned: bool = False) -> Call
         axes: Any = None,
     ) -> Any:
         t = _given(input)
+        real_numbers(name, t)
         along = sorted(_along(name, t.ndim, axes))
         if size is None and footprint is None:
             raise ArgumentError(f"{name}: give size or footprint")
@@ -722,6 +728,8 @@ def _ranked(name: str, choose: Callable[..., Any], turned: bool = False) -> Call
         if turned:  # a dilation looks the other way
             kept, origins = np.flip(kept), _each(name, origin, len(along))
             origin = [-int(o) - (k % 2 == 0) for o, k in zip(origins, kept.shape, strict=True)]
+        if not t.size:
+            return _result(t, input, output)
         lengths = dict(zip(along, kept.shape, strict=True))
         full = _widened(name, t, lengths, along, mode, cval, origin)
         parts = []

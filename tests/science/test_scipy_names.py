@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.core.errors import ArgumentError, AutodiffError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, AutodiffError, DTypeError, NotDifferentiableError, ShapeError
 from autodiff.testing import check_gradients
 
 pytest.importorskip("scipy", minversion="1.17", reason="older ones warn, and take fewer arguments and dtypes")
@@ -159,6 +159,22 @@ def test_ndimage_of_other_kinds():
             call()
     with pytest.raises(NotDifferentiableError, match="cval"):
         ndimage.map_coordinates(np.ones(3), [[4.0]], mode="constant", cval=ad.tensor(1.0, requires_grad=True))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8])
+def test_interpolated_whole_numbers_are_rounded_as_scipys(kind):
+    x, places = np.arange(12).reshape(3, 4).astype(kind), np.random.default_rng(0).uniform(0, 2, (2, 30))
+    theirs = scipy.ndimage
+    for order in range(6):
+        for given, output in ((x, None), (x * 1.0, kind), (x * 1.0 - 5.0, kind)):
+            right = theirs.map_coordinates(given, places, order=order, output=output)
+            got = ndimage.map_coordinates(given, places, order=order, output=output)
+            assert got.dtype == right.dtype
+            np.testing.assert_array_equal(got.data, right)
+    for name in ("maximum_filter", "median_filter", "grey_opening"):
+        assert getattr(ndimage, name)(np.zeros((0, 3)), size=3).shape == (0, 3)
+        with pytest.raises(DTypeError, match="real"):
+            getattr(ndimage, name)(x * 1j, size=3)
 
 
 def test_fft():
