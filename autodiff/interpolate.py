@@ -507,6 +507,8 @@ class BSpline(_Piecewise):
         return self.t[self.k : self.t.size - self.k]
 
     def _value(self, at: Any, piece: Any) -> Any:
+        if not self.k:  # SciPy gives the last node its own value
+            piece = np.clip(np.searchsorted(self.t._array, at._array, "right") - 1, 0, self.t.size - 2)
         parts = _basis(self.t, self.k, at, piece)
         more = (1,) * (self.c.ndim - 1)
         value: Any = 0.0
@@ -601,8 +603,8 @@ def make_interp_spline(
     knots: Any
     if t is not None:
         knots = _floats(t)
-    elif k == 0:
-        knots = shaping.concatenate([nodes, nodes[-1:]])
+    elif k == 0:  # each value up to the next node
+        return _spline(shaping.concatenate([nodes, nodes[-1:]]), values, 0, True, axis)
     else:
         inner = nodes if first or last else _inner_knots(nodes, k)
         pad = k if first or last else k + 1
@@ -633,7 +635,8 @@ def make_interp_spline(
 
 
 #: The degrees of interp1d's splines, and its steps: how many nodes lie to the left of the value's.
-_LINES: dict[str | int, int] = {"linear": 1, "slinear": 1, "quadratic": 2, "cubic": 3, **{k: k for k in range(1, 6)}}
+_LINES: dict[str | int, int] = {"zero": 0, "linear": 1, "slinear": 1, "quadratic": 2, "cubic": 3}
+_LINES |= {k: k for k in range(6)}
 _STEPS: dict[str | int, Callable[[Any, Any], Any]] = {
     "nearest": lambda x, at: np.searchsorted((x[1:] + x[:-1]) / 2, at, "left"),
     "nearest-up": lambda x, at: np.searchsorted((x[1:] + x[:-1]) / 2, at, "right"),
@@ -651,8 +654,8 @@ class interp1d:
         Distinct nodes, in any order unless ``assume_sorted``.
     y : (..., n, ...) array or Tensor
     kind : str or int
-        "linear", "slinear", "quadratic", "cubic" or a spline's degree; "nearest", "nearest-up", "previous" or "next",
-        which have no derivative in the positions.
+        "zero", "linear", "slinear", "quadratic", "cubic" or a spline's degree; "nearest", "nearest-up", "previous" or
+        "next". Of these "zero" and the last four have no derivative in the positions.
     axis : int
     copy : bool
         Of no account.
@@ -870,6 +873,8 @@ class RegularGridInterpolator:
                 value = value + weight.reshape((-1, *more)) * here
         if not self.bounds_error and self.fill_value is not None:
             value = np.where(inside.reshape((-1, *more)), value, self.fill_value)
+        if np.any(unknown := np.isnan(at._array).any(axis=1)):
+            value = np.where(unknown.reshape((-1, *more)), np.nan, value)
         return value.reshape(shape + self.values.shape[dimensions:])  # type: ignore[no-any-return]
 
 

@@ -245,7 +245,7 @@ def test_misuse_is_named():
 
 
 @pytest.mark.parametrize(
-    "kind", ["linear", "slinear", "quadratic", "cubic", 4, "nearest", "nearest-up", "previous", "next"]
+    "kind", ["zero", "linear", "slinear", "quadratic", "cubic", 4, "nearest", "nearest-up", "previous", "next"]
 )
 def test_interp1d(kind):
     x, order = np.array([0.0, 0.5, 1.5, 2.0, 3.5, 4.0]), [3, 0, 5, 1, 4, 2]
@@ -269,3 +269,16 @@ def test_interp1d(kind):
         check_gradients(lambda x, y, p: ours.interp1d(x, y, kind)(p), x, y[0, :, 0], places, order=1)
     else:
         check_gradients(lambda y: ours.interp1d(x, y, kind)(places), y[0, :, 0], order=1)
+
+
+@pytest.mark.parametrize("method", ["linear", "nearest", "slinear", "cubic", "quintic", "pchip"])
+def test_an_unknown_position_on_a_grid_has_no_value(method):
+    grid = ours.RegularGridInterpolator((NODES,), DATA, method, bounds_error=False, fill_value=3.0)
+    np.testing.assert_array_equal(np.isnan(grid([[np.nan], [NODES[0]], [99.0]]).data), [True, False, False])
+
+
+def test_steps_as_a_spline():
+    x, y = np.array([0.0, 1.0, 3.0]), np.array([2.0, 5.0, 7.0])
+    at = np.array([-1.0, 0.0, 0.9, 1.0, 2.9, 3.0, 4.0])
+    np.testing.assert_array_equal(ours.make_interp_spline(x, y, 0)(at).data, scipys.make_interp_spline(x, y, 0)(at))
+    np.testing.assert_allclose(ad.grad(lambda y: ours.make_interp_spline(x, y, 0).integrate(0.5, 2.0))(y), [0.5, 1, 0])
