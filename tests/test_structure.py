@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import tokenize
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -419,3 +420,11 @@ def test_the_map_of_the_inside_points_to_what_it_names() -> None:
     assert len(references) >= 15
     for path, line, name in references:
         assert abs(int(line) - pages.line_of(path, name)) <= 40, f"{path}:{line} {name}: run docs/make_internals.py"
+
+
+def test_the_source_distribution_holds_every_page_of_the_repository():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = [p.lstrip("/") for p in project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*.cff")]
+    assert "CHANGELOG.md" in {page.name for page in pages}
+    assert not [page.name for page in pages if not any(page.match(pattern) for pattern in patterns)]

@@ -24,12 +24,14 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
 
 from autodiff.compiler.passes.chains import _flags, as_numpys
 from autodiff.compiler.record import Method, Op, Slot, Unrecordable, reads, root
 from autodiff.compiler.standin import OPERATORS, mapped
+from autodiff.extras import require
 from autodiff.fast.thresholds import THRESHOLDS
+
+binding, ir = require("llvmlite.binding"), require("llvmlite.ir")
 
 __all__ = ["CALLS", "ORDINARY", "Emitter", "Place", "compiled", "loops_of"]
 

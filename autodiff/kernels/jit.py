@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from autodiff.extras import require
+
+numba, caching = require("numba"), require("numba.core.caching")
 
 _SUMS = {"contract", "reassoc", "nsz"}
 
@@ -22,7 +23,7 @@ def _sources() -> str:
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
-class _File(IndexDataCacheFile):  # type: ignore[misc]
+class _File(caching.IndexDataCacheFile):  # type: ignore[misc,name-defined]
     """numba's file of machine code, with a checksum in front: damaged code would run."""
 
     def _save_data(self, name: str, data: Any) -> None:
@@ -37,7 +38,7 @@ class _File(IndexDataCacheFile):  # type: ignore[misc]
         return pickle.loads(raw[32:])
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(caching.FunctionCache):  # type: ignore[misc,name-defined]
     """numba's cache, except that what cannot be read is compiled anew, and what cannot be written is not kept."""
 
     def __init__(self, function: Any) -> None:

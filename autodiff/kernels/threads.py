@@ -19,14 +19,14 @@ import threading
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import typeof, types
-from numba._dispatcher import compute_fingerprint
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from autodiff.extras import require
 from autodiff.kernels import THREADS
 from autodiff.kernels.jit import jit
+
+ir, cgutils = require("llvmlite.ir"), require("numba.core.cgutils")
+typeof, types, intrinsic = require("numba").typeof, require("numba.core.types"), require("numba.extending").intrinsic
+compute_fingerprint = require("numba._dispatcher").compute_fingerprint
 
 # Looks in vain, about 0.4 us each, after which a helper goes to sleep.
 PATIENCE = 500

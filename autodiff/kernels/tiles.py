@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from autodiff.extras import require
+
+binding, ir = require("llvmlite.binding"), require("llvmlite.ir")
+cgutils, types = require("numba.core.cgutils"), require("numba.core.types")
+intrinsic = require("numba.extending").intrinsic
 
 _FEATURES = binding.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.command import Parser, at_least
+from autodiff.command import Parser, at_least, one_line
 from autodiff.core.errors import ArgumentError, GradientMismatch, MissingExtraError
 from autodiff.core.op import Fused, Primitive, registry
 from autodiff.extras import require
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.suppress(MissingExtraError):
         special.register()
     if len(options.ops) == 1 and options.ops[0] not in registry and _is_module(options.ops[0]):
-        return _check_module(options.ops[0], options.seed, options.write, options.deep)
+        return _check_module(parser, options.ops[0], options.seed, options.write, options.deep)
     unknown = [name for name in options.ops if name not in registry]
     if len(unknown) == 1 and "." in unknown[0]:
         parser.error(f"no module {unknown[0]} is found from this folder")
@@ -134,11 +134,14 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def _check_module(name: str, seed: int, target: Path | None, deep: bool) -> int:
+def _check_module(parser: Parser, name: str, seed: int, target: Path | None, deep: bool) -> int:
     """Check what stands in a module, with the laws that any gradient obeys and, if ``deep``, its mutants; print a line
     for each and write the report page.
     """
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # whatever the module is the cause of
+        parser.error(f"{name}: {one_line(error)}")
     checks: list[tuple[str, Callable[[], Any]]] = []
     for value in vars(module).values():
         op = value if isinstance(value, Primitive | Fused) else getattr(value, "__autodiff__", None)
@@ -162,7 +165,10 @@ def _check_module(name: str, seed: int, target: Path | None, deep: bool) -> int:
         found.append(Case(words, "float64", "contiguous", 1, outcome, time.perf_counter() - started, name, message))
         print(f"{words}: {outcome}" + (f"\n{message}" if message else ""))
     page = target or Path("gradient-report.html")
-    write_page(page, found, [])
+    try:
+        write_page(page, found, [])
+    except OSError as error:
+        parser.error(f"--write: {error}")
     failures = sum(case.outcome == "failed" for case in found)
     print(f"{len(found)} checked, {failures} failed; the report is {page}")
     return 1 if failures else 0

@@ -121,3 +121,27 @@ def test_classes_that_hold_both_passes_are_found(tmp_path, monkeypatch, capsys):
     ]
     assert "Exp: failed\nGradientMismatch: Exp: fail" in out
     assert "5 checked, 1 failed" in out
+
+
+@pytest.mark.parametrize(("text", "words"), [("def f(:", "SyntaxError"), ("raise RuntimeError('boom')", "boom")])
+def test_a_module_that_raises_is_answered_in_one_line(text, words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken_module.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["broken_module"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_a_report_that_cannot_be_written_is_answered_in_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "some_pairs.py").write_text(
+        "def sq_forward(x):\n    return x * x, x\n\n\ndef sq_backward(d, x):\n    return 2 * d * x\n"
+    )
+    (tmp_path / "taken").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["some_pairs", "--write", str(tmp_path / "taken" / "page.html")])
+    assert stopped.value.code == 2
+    assert "--write" in capsys.readouterr().err
