@@ -19,8 +19,8 @@ from autodiff.tensor import Tensor
 from autodiff.viz.picture import draw
 
 _EPILOG = """\
-ARG is a Python literal, such as 2.0 or [[1, 2], [3, 4]], or shape:4x3 for standard normal numbers of that shape (seed
-0).
+ARG is a Python literal, such as 2.0 or [[1.0, 2.0], [3.0, 4.0]], or shape:4x3 for standard normal numbers of that shape
+(seed 0). Whole numbers (2, not 2.0) are indices and labels, which are not followed.
 Without -o the listing is printed; -o may be given several times. Examples:
 
   python -m autodiff.viz train.py:loss -o loss.html

@@ -82,6 +82,10 @@ def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], l
     found = _tensors(result)
     if not found:
         title = getattr(function, "__name__", None) or type(function).__name__
+        if args and not has_parameters and not _tensors(made):
+            raise ArgumentError(
+                f"draw: {title} is given no floating-point number that could be followed; write 1.0 for 1"
+            )
         raise ArgumentError(
             f"draw: {title} returned {type(result).__name__}, which holds no Tensor; return what is to be drawn"
         )

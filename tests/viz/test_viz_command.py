@@ -194,3 +194,11 @@ def test_first_layer_weights_are_tiles(net, tmp_path):
         weight_tiles(np.zeros((4, 15)))
     with pytest.raises(ShapeError, match="units"):
         weight_tiles(np.zeros(4))
+
+
+def test_whole_numbers_alone_are_named(tmp_path, capsys):
+    (tmp_path / "whole.py").write_text("def f(x):\n    return x * 2\n")
+    target = f"{tmp_path / 'whole.py'}:f"
+    assert main([target, "[[1, 2], [3, 4]]"]) == 2
+    assert "write 1.0 for 1" in capsys.readouterr().err
+    assert main([target, "[[1.0, 2.0], [3.0, 4.0]]"]) == 0
