@@ -224,32 +224,15 @@ class _Traced(Problem):
         with self._moved(), self._placed(arrays), no_grad() if self.parameters else contextlib.nullcontext():
             return [o._array for o in self._run(arrays, False)[0]]
 
-    def _gradients(self, arrays: Sequence[Any], create_graph: bool, moved: bool) -> tuple[list[Any], list[Any]]:
-        from autodiff import gradients
-
-        with self._moved() if moved else contextlib.nullcontext():
-            outs, leaves = self._run(arrays, True)
-        pairs = [(o, u) for o, u in zip(outs, self.cotangents, strict=True) if o.requires_grad]
-        if not pairs:
-            return leaves, [None] * len(leaves)
-        seeds = [np.asarray(u, dtype=o.dtype) for o, u in pairs]
-        found = gradients([o for o, _ in pairs], leaves, seeds, create_graph=create_graph, allow_unused=True)
-        return leaves, list(found)
-
     def _differentiated(self, arrays: Sequence[Any], *every: Sequence[Any]) -> list[Any]:
         """The gradient, and as often as weights are given the gradient of the sum of its entries times these."""
-        from autodiff import gradients
-
         moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
         with self._placed(arrays):
-            leaves, found = self._gradients(arrays, bool(every), moved)
-            for order, weights in enumerate(every, 1):
-                pairs = zip(found, self.arguments.values(weights), strict=True)
-                terms = [(g, w) for g, w in pairs if getattr(g, "requires_grad", False)]
-                if not terms:
-                    return [None] * len(leaves)
-                gs, ws = zip(*terms, strict=True)
-                found = list(gradients(gs, leaves, ws, create_graph=order < len(every), allow_unused=True))
+            with self._moved() if moved else contextlib.nullcontext():
+                found, leaves = self._run(arrays, True)
+            weighted = [self.cotangents, *map(self.arguments.values, every)]
+            for order, weights in enumerate(weighted):
+                found = _pulled(found, weights, leaves, create_graph=order < len(every))
         return self._arrays(found)
 
     def gradient(self, arrays: Sequence[Any]) -> list[Any]:
@@ -272,22 +255,23 @@ class _Traced(Problem):
         ]
 
     def pushed(self, weights: Sequence[Any]) -> Sequence[Any] | None:
-        from autodiff import Tensor, gradients
+        from autodiff import Tensor
 
         with self._placed(self.base):
             outs, leaves = self._run(self.base, True)
-            seeds = [
-                Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True)
-                for o, u in zip(outs, self.cotangents, strict=True)
-            ]
-            tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
-            if not tracked:
-                return None
-            found = gradients(
-                [o for o, _ in tracked], leaves, [s for _, s in tracked], create_graph=True, allow_unused=True
-            )
-            pairs: list[tuple[Any, Any]] = list(zip(found, weights, strict=True))
-            terms = [(g, w) for g, w in pairs if getattr(g, "requires_grad", False)]
-            if not terms:
-                return [None] * len(seeds)
-            return gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True)
+            given = zip(outs, self.cotangents, strict=True)
+            seeds = [Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True) for o, u in given]
+            return _pulled(_pulled(outs, seeds, leaves, create_graph=True), weights, seeds)
+
+
+def _pulled(
+    outs: Sequence[Any], weights: Sequence[Any], leaves: Sequence[Any], create_graph: bool = False
+) -> list[Any]:
+    """The gradient of ``sum(<w, out>)`` in some tensors; None for those that it does not depend on."""
+    from autodiff import Tensor, gradients
+
+    pairs = [(o, w) for o, w in zip(outs, weights, strict=True) if getattr(o, "requires_grad", False)]
+    if not pairs:
+        return [None] * len(leaves)
+    seeds = [w if isinstance(w, Tensor) else np.asarray(w, dtype=o.dtype) for o, w in pairs]
+    return list(gradients([o for o, _ in pairs], leaves, seeds, create_graph=create_graph, allow_unused=True))

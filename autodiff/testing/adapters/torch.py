@@ -162,21 +162,26 @@ class _Torch(Problem):
             for o in outs
         ]
 
-    def _first_order(self, arrays: Arrays, create_graph: bool) -> tuple[list[Any], list[Any]]:
-        torch = self.torch
+    def _first_order(self, arrays: Arrays, create_graph: bool) -> tuple[list[Any], Sequence[Any]]:
         moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
         with self._moved() if moved else contextlib.nullcontext():
             outs, leaves = self._run(arrays, True)
-        pairs = [
-            # PyTorch pairs a complex output with the conjugate of its cotangent.
-            (o, torch.as_tensor(np.conj(u)).to(o.dtype))
-            for o, u in zip(outs, self.cotangents, strict=True)
-            if o.requires_grad
-        ]
+        # PyTorch pairs a complex output with the conjugate of its cotangent.
+        return leaves, self._pulled(outs, list(map(np.conj, self.cotangents)), leaves, create_graph)
+
+    def _pulled(
+        self, outs: Sequence[Any], weights: Sequence[Any], leaves: Sequence[Any], create_graph: bool = False
+    ) -> Sequence[Any]:
+        """The gradient of ``sum(<w, out>)`` in some tensors; None for those that it does not depend on."""
+        given = zip(outs, map(self.torch.as_tensor, weights), strict=True)
+        pairs = [(o, w.to(o.dtype)) for o, w in given if o is not None and o.requires_grad]
         if not pairs:
-            return leaves, [None] * len(leaves)
+            return [None] * len(leaves)
         tracked, seeds = zip(*pairs, strict=True)
-        return leaves, list(torch.autograd.grad(tracked, leaves, seeds, allow_unused=True, create_graph=create_graph))
+        found: Sequence[Any] = self.torch.autograd.grad(
+            tracked, leaves, seeds, allow_unused=True, create_graph=create_graph
+        )
+        return found
 
     def _numpy(self, found: Sequence[Any]) -> list[Any]:
         arrays = [None if g is None else g.detach().to_dense().resolve_conj().numpy() for g in found]
@@ -189,27 +194,14 @@ class _Torch(Problem):
         return self._numpy(self._first_order(arrays, False)[1])
 
     def second_gradient(self, arrays: Arrays, weights: Sequence[Any]) -> list[Any]:
-        torch = self.torch
         leaves, found = self._first_order(arrays, True)
-        given = zip(found, self.arguments.values(weights), strict=True)
-        pairs = [(g, torch.as_tensor(w).to(g.dtype)) for g, w in given if g is not None and g.requires_grad]
-        if not pairs:
-            return [None] * len(leaves)
-        outs, seeds = zip(*pairs, strict=True)
-        return self._numpy(torch.autograd.grad(outs, leaves, seeds, allow_unused=True))
+        return self._numpy(self._pulled(found, self.arguments.values(weights), leaves))
 
     def pushed(self, weights: Sequence[Any]) -> Sequence[Any] | None:
-        torch = self.torch
         outs, leaves = self._run(self.base, True)
-        seeds = [torch.as_tensor(u).to(o.dtype).requires_grad_() for o, u in zip(outs, self.cotangents, strict=True)]
-        tracked, given = zip(*((o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad), strict=True)
-        found = torch.autograd.grad(tracked, leaves, given, allow_unused=True, create_graph=True)
-        pairs = [(g, torch.as_tensor(w)) for g, w in zip(found, weights, strict=True) if g is not None]
-        pairs = [(g, w.to(g.dtype)) for g, w in pairs if g.requires_grad]
-        if not pairs:
-            return [None] * len(seeds)
-        gradients, factors = zip(*pairs, strict=True)
-        return self._numpy(torch.autograd.grad(gradients, seeds, factors, allow_unused=True))
+        given = zip(outs, map(self.torch.as_tensor, self.cotangents), strict=True)
+        seeds = [u.to(o.dtype, copy=True).requires_grad_() for o, u in given]
+        return self._numpy(self._pulled(self._pulled(outs, seeds, leaves, True), weights, seeds))
 
 
 @functools.cache
