@@ -15,6 +15,7 @@ from autodiff.core.op import Primitive
 from autodiff.extras import require
 from autodiff.ops import linalg, rearranging
 from autodiff.ops.common import bare
+from autodiff.ops.shaping import _floats
 from autodiff.ops.spectral import _h, _t
 from autodiff.ops.stable import of
 
@@ -170,10 +171,26 @@ def _in_double(x: Any) -> Any:
 
 
 def _logm(x: Any) -> Any:
-    before = np.random.get_state()  # noqa: NPY002  # SciPy draws vectors from it to estimate a norm with
-    found = require("scipy.linalg").logm(_in_double(x))
-    np.random.set_state(before)  # noqa: NPY002
-    return found.astype(np.result_type(x, np.complex64) if found.dtype.kind == "c" else x.dtype)
+    """Al-Mohy and Higham 2012: log A = 2^k log R of a root R near the identity, for the triangular factor; SciPy's own
+    estimates norms with NumPy's global generator, and loses matrices of small numbers.
+    """
+    if not x.size:
+        return x
+    scipy, given = require("scipy.linalg"), _in_double(x)
+    triangle, turned = scipy.schur(given, output="complex")
+    values, eye = np.diag(triangle), np.eye(len(x))
+    if not values.all():
+        raise SingularMatrixError("logm: a singular matrix has no logarithm")
+    root, factor = triangle, 1.0
+    while np.linalg.norm(root - eye, 1) > 0.25:
+        root, factor = scipy.sqrtm(root), 2 * factor
+    rest = root - eye
+    made = sum(w * np.linalg.solve(eye + (0.5 + node) * rest, rest) for node, w in zip(_NODES, _WEIGHTS, strict=True))
+    made = factor * (made - np.diag(np.diag(made))) + np.diag(np.log(values))
+    found = turned @ made @ np.conjugate(_t(turned))
+    if given.dtype.kind != "c" and np.allclose(found.imag, 0, rtol=0, atol=1e-13 * np.max(np.abs(found))):
+        return found.real.astype(x.dtype)
+    return found.astype(np.result_type(x, np.complex64))
 
 
 def _logm_rule(g: Any, out: Any, x: Any) -> Any:
@@ -209,7 +226,7 @@ def logm(A: Any) -> Any:
     ShapeError
         For a stack of matrices, or one that is not square.
     SingularMatrixError
-        If a derivative of a singular matrix is asked for.
+        For a singular matrix.
     MissingExtraError
         If SciPy is not installed.
 
@@ -223,7 +240,7 @@ def logm(A: Any) -> Any:
     linalg.needs_square("logm", bare(A))
     if np.ndim(bare(A)) != 2:
         raise ShapeError(f"logm: needs one matrix, got shape {np.shape(bare(A))}")
-    return logm_.function(A)
+    return logm_.function(_floats(A))
 
 
 def _unitary(x: Any) -> Any:
@@ -290,6 +307,7 @@ def polar(a: Any, side: str = "right") -> tuple[Any, Any]:
         raise ArgumentError(f"polar: side must be 'right' or 'left', got {side!r}")
     if np.ndim(bare(a)) != 2:
         raise ShapeError(f"polar: needs one matrix, got shape {np.shape(bare(a))}")
+    a = _floats(a)
     u = unitary_.function(a)
     p = np.matmul(_h(u), a) if side == "right" else np.matmul(a, _h(u))
     return u, 0.5 * (p + _h(p))

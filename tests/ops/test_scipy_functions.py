@@ -5,6 +5,7 @@ import pytest
 
 import autodiff as ad
 from autodiff.core.errors import ArgumentError, ShapeError, SingularMatrixError
+from autodiff.core.pytree import flatten
 from autodiff.testing import check_gradients
 
 scipy_linalg = pytest.importorskip("scipy.linalg", reason="these are SciPy's functions")
@@ -100,10 +101,43 @@ def test_the_logarithm_has_the_inverse_slope_of_the_exponential():
         np.testing.assert_allclose(ad.jvp(ad.linalg.expm, (y,), (slope,))[1], t, atol=1e-7 * np.abs(x).max() ** 0.5)
 
 
-@pytest.mark.filterwarnings("ignore")  # SciPy's, of the logarithm of 0
+def test_the_logarithm_leaves_the_random_numbers_alone_and_takes_small_ones():
+    state = np.random.get_state()  # noqa: NPY002
+    x = np.random.default_rng(3).normal(size=(7, 7))
+    scale = 2.0**-90
+    np.testing.assert_allclose(ad.linalg.logm(x).data - 90 * np.log(2) * np.eye(7), ad.linalg.logm(scale * x).data)
+    np.testing.assert_allclose(scipy_linalg.expm(ad.linalg.logm(x).data), x, rtol=1e-11, atol=1e-12)
+    np.testing.assert_array_equal(state[1], np.random.get_state()[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", sorted(set(ad.linalg.__all__) - {"matrix_function"}))
+def test_a_matrix_of_whole_numbers_is_one_of_floats(name):
+    """What a function gives of numbers does not depend on how they are stored."""
+    f, m, known = getattr(ad.linalg, name), np.array([[9, 2, 1], [2, 8, 3], [1, 3, 7]]), False
+    for make in (
+        lambda m: (m,),
+        lambda m: (m, m),
+        lambda m: (m, m[0]),
+        lambda m: ((1, 1), m, m[0]),
+        lambda m: (m, m, m),
+        lambda m: (m, -2),
+        lambda m: (m, 1),
+        lambda m: ([m, m],),
+        lambda m: (m[:2] * [[0], [3]], m[0]),
+    ):
+        try:
+            right = f(*make(m * 1.0))
+        except Exception:  # it takes other arguments
+            continue
+        known = True
+        for mine, one in zip(*(list(flatten(tree)[0]) for tree in (f(*make(m)), right)), strict=True):
+            np.testing.assert_allclose(np.asarray(mine), np.asarray(one), rtol=1e-12, atol=1e-14)
+    assert known or name in ("cho_solve", "lu_solve", "solve_continuous_are", "solve_discrete_are")
+
+
 @pytest.mark.parametrize("f", [ad.linalg.logm, lambda x: ad.linalg.polar(x)[0]])
 def test_singular_matrices_have_no_slope(f):
-    with pytest.raises(SingularMatrixError, match="derivative"):
+    with pytest.raises(SingularMatrixError, match=r"derivative|no logarithm"):
         ad.grad(lambda x: f(x).sum())(np.diag([1.0, 0.0, 2.0]))
 
 
