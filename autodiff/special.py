@@ -242,14 +242,16 @@ def _spherical(kind: str, n: Any, z: Any, derivative: bool) -> Any:
 
 
 def polygamma(n: int, x: Any) -> Any:
-    """The n-th derivative of digamma: ``(-1)^(n + 1) n! zeta(n + 1, x)``.
+    """The n-th derivative of digamma: ``(-1)^(n + 1) n! zeta(n + 1, x)``; ``n`` is one whole number.
 
     Examples
     --------
     >>> round(polygamma(1, 1.0).item(), 6)
     1.644934
     """
-    return parameters.polygamma(n, _tensor(x))
+    if np.ndim(bare(n)) or bare(n) < 0 or bare(n) != int(bare(n)):
+        raise ArgumentError(f"polygamma: n must be one whole number from 0 on, got {bare(n)!r}")
+    return parameters.polygamma(int(bare(n)), _tensor(x))
 
 
 def multigammaln(a: Any, d: int) -> Any:

@@ -417,17 +417,40 @@ def define(s: Any, define: Any) -> None:
         """By n x and d as shares of their sum: by the smaller one, which rounding leaves all digits."""
 
         def function(n: Any, d: Any, x: Any) -> Any:
-            near = n * x <= d
-            if np.all(near):
-                return below(n / 2.0, d / 2.0, share(n, d, x))
-            if not np.any(near):
-                return above(d / 2.0, n / 2.0, d / (n * x + d))
-            return np.where(near, function(n, d, np.where(near, x, 0)), function(n, d, np.where(near, 2 * d / n, x)))
+            far = bare(n * x) > bare(d)
+            near = below(n / 2.0, d / 2.0, share(n, d, np.where(far, 0.0, x)))
+            if not np.any(far):
+                return near
+            return np.where(far, above(d / 2.0, n / 2.0, d / (n * np.where(far, x, 1.0) + d)), near)
 
         return function
 
-    def unshared(n: Any, d: Any, u: Any) -> Any:
-        return d * u / (n * (1 - u))
+    def log1p_ratio(u: Any) -> Any:
+        """``log(1 + u) / u`` (DLMF 15.4.1)."""
+        near = np.abs(bare(u)) < 0.5
+        away = np.where(near, 1.0, u)
+        return np.where(near, s.hyp2f1(1.0, 1.0, 2.0, -np.where(near, u, 0.0)), np.log1p(away) / away)
+
+    def half_turn(x: Any) -> tuple[Any, Any]:
+        """The angle in degrees up to half turns, in radians, and the sign that they leave."""
+        turns = np.round(bare(x) / 180)
+        return (x - 180 * turns) * (np.pi / 180), 1 - 2 * (turns % 2)
+
+    def sindg(x: Any) -> Any:
+        angle, sign = half_turn(x)
+        return sign * np.sin(angle)
+
+    def cosdg(x: Any) -> Any:
+        angle, sign = half_turn(x)
+        return sign * np.sin(np.where(bare(angle) < 0, np.pi / 2 + angle, np.pi / 2 - angle))
+
+    def zetac(x: Any) -> Any:
+        far = bare(x) > 1
+        near = registry["riemann_zeta"].function(np.where(far, 0.0, x)) - 1  # type: ignore[operator]
+        return np.where(far, registry["zeta"].function(np.where(far, x, 2.0), 2.0), near)
+
+    def scaled(order: float) -> Any:
+        return lambda x: np.where(np.isposinf(bare(x)), 0.0, s.kve(order, x))
 
     def whole(k: Any) -> Any:
         return np.floor(np.asarray(bare(k), float))
@@ -446,19 +469,19 @@ def define(s: Any, define: Any) -> None:
         "nbdtrc": lambda k, n, p: s.betaincc(n, whole(k) + 1, p),
         "fdtr": by_shares(s.betainc, s.betaincc),
         "fdtrc": by_shares(s.betaincc, s.betainc),
-        "inv_boxcox1p": lambda y, lmbda: s.inv_boxcox(y, lmbda) - 1,
+        "inv_boxcox1p": lambda y, lmbda: np.expm1(y * log1p_ratio(lmbda * y)),
         "radian": lambda d, m, sec: (d + m / 60 + sec / 3600) * (np.pi / 180),
-        "cotdg": lambda x: 1 / np.tan(x * (np.pi / 180)),
-        "k0e": lambda x: s.kve(0.0, x),
-        "k1e": lambda x: s.kve(1.0, x),
-        "bdtri": lambda k, n, y: 1 - s.betaincinv(n - whole(k), whole(k) + 1, y),
+        "cotdg": lambda x: 1 / np.tan(half_turn(x)[0]),
+        "k0e": scaled(0.0),
+        "k1e": scaled(1.0),
+        "bdtri": lambda k, n, y: s.betainccinv(whole(k) + 1, n - whole(k), y),
         "nbdtri": lambda k, n, y: s.betaincinv(n, whole(k) + 1, y),
         "pdtri": lambda k, y: s.gammainccinv(whole(k) + 1, y),
-        "fdtri": lambda n, d, y: unshared(n, d, s.betaincinv(n / 2.0, d / 2.0, y)),
-        "zetac": lambda x: registry["riemann_zeta"].function(x) - 1,  # type: ignore[operator]
-        "sindg": lambda x: np.sin(x * (np.pi / 180)),
-        "cosdg": lambda x: np.cos(x * (np.pi / 180)),
-        "tandg": lambda x: np.tan(x * (np.pi / 180)),
+        "fdtri": lambda n, d, y: d * s.betaincinv(n / 2.0, d / 2.0, y) / (n * s.betainccinv(d / 2.0, n / 2.0, y)),
+        "zetac": zetac,
+        "sindg": sindg,
+        "cosdg": cosdg,
+        "tandg": lambda x: np.tan(half_turn(x)[0]),
     }
     for name, composition in made.items():
         dispatch.implements(getattr(s, name))(_of_tensors(name, composition, getattr(s, name)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.op import registry
 from autodiff.facts import sample_call
 from autodiff.testing import RandomDraw, check_gradients
@@ -161,3 +161,37 @@ def test_derivatives_of_beta_at_negative_numbers(orders, a, b):
         with mpmath.workdps(30):
             truth = float(mpmath.diff(lambda x, y, of=of: of(mpmath.beta(x, y)), (a, b), orders))
         np.testing.assert_allclose(f(a, b), truth, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "value", "slope"),
+    [
+        (lambda y: ad.special.inv_boxcox1p(y, 0.5), 1e-30, 1e-30, 1.0),
+        (lambda y: ad.special.inv_boxcox1p(y, -0.4), -1e-12, -1e-12, 1.0),
+        (lambda c: ad.special.inv_boxcox1p(2.0, c), 0.0, np.expm1(2.0), -2 * np.exp(2.0)),
+        (ad.special.zetac, 60.0, 8.673617380119934e-19, -np.log(2) * 2.0**-60),
+        (ad.special.sindg, 360.0 * 2**20, 0.0, np.pi / 180),
+        (ad.special.cosdg, 90.0, 0.0, -np.pi / 180),
+        (ad.special.tandg, -180.0, 0.0, np.pi / 180),
+        (lambda y: ad.special.bdtri(0, 1, y), 1 - 2.0**-50, 2.0**-50, -1.0),
+        (lambda y: ad.special.fdtri(2.0, 2.0, y), 1 - 2.0**-50, 2.0**50 - 1, None),
+        (ad.special.k0e, np.inf, 0.0, 0.0),
+    ],
+)
+def test_functions_that_are_composed_keep_their_digits(f, x, value, slope):
+    np.testing.assert_allclose(f(x).item(), value, rtol=1e-10)
+    if slope is not None:
+        np.testing.assert_allclose(ad.grad(f)(x), slope, rtol=1e-9)
+
+
+def test_the_second_slope_of_the_cosine_of_degrees():
+    np.testing.assert_allclose(ad.hessian(ad.special.cosdg)(0.0), -((np.pi / 180) ** 2), rtol=1e-12)
+
+
+def test_unknown_numbers_beside_others():
+    n = np.array([np.nan, 2.0, 2.0, 2.0])
+    x = np.array([0.4, 0.4, 40.0, -1.0])
+    np.testing.assert_allclose(ad.special.fdtr(n, 3.0, x).data[:3], special.fdtr(n, 3.0, x)[:3])
+    assert np.isnan(ad.special.fdtrc(2.0, np.array([-1.0, 3.0]), 5.0).data[0])
+    with pytest.raises(ArgumentError, match="one whole number"):
+        ad.special.polygamma(np.arange(2), 1.0)
