@@ -1,4 +1,5 @@
-"""Arguments of the wrong kind, told by the annotations: an ``int`` is no text and no 2.5, a ``float`` is no list.
+"""Arguments of the wrong kind, told by the annotations: an ``int`` is no text and no 2.5, a ``float`` is no list, and
+neither is True.
 
 Python's annotations bind nobody, so ``Linear("3", 2)`` fails somewhere inside with a message of Python's, and
 ``fit(epochs=1.5)`` means something that nobody asked for. What is annotated is checked where it is given.
@@ -19,16 +20,21 @@ _WORDS = {"int": "an integer", "float": "a number", "bool": "True or False"}
 _AT_ONCE = {"int": int, "float": float, "bool": bool}
 
 
-def _fits(kind: str, value: Any) -> bool:
-    if kind == "bool":
-        return not isinstance(value, str | bytes)
-    if kind == "float":
-        return hasattr(value, "__float__") or hasattr(value, "__index__")
+def whole(value: Any) -> bool:
+    """Whether this is an integer, Python's or NumPy's, which True is not."""
     try:
         operator.index(value)
     except TypeError:
         return False
-    return True
+    return not isinstance(value, bool)
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if kind == "bool":
+        return not isinstance(value, str | bytes)
+    if kind == "float" and not isinstance(value, bool):
+        return hasattr(value, "__float__") or hasattr(value, "__index__")
+    return whole(value)
 
 
 def refuse_wrong(owner: str, given: Iterable[tuple[str, Any]], annotations: dict[str, Any]) -> None:
@@ -55,7 +61,7 @@ def refuse_wrong(owner: str, given: Iterable[tuple[str, Any]], annotations: dict
             continue
         if (rest and value is None) or _fits(kind, value):
             continue
-        shown = repr(value) if isinstance(value, str | float) else f"a {type(value).__name__}"
+        shown = repr(value) if isinstance(value, str | float | bool) else f"a {type(value).__name__}"
         raise ArgumentError(f"{owner}: {name} must be {_WORDS[kind]}{', or None' if rest else ''}, got {shown[:80]}")
 
 

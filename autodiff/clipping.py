@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.arguments import checked
+from autodiff.arguments import checked, refuse_wrong
 from autodiff.core.errors import ArgumentError, DTypeError
 from autodiff.rows import RowSparse
 from autodiff.tensor import Tensor
@@ -29,7 +29,7 @@ def _with_gradients(parameters: Any) -> list[tuple[Tensor, Any]]:
 def clip_grad_norm_(
     parameters: Iterable[Tensor] | Tensor,
     max_norm: float,
-    norm_type: float = 2.0,
+    norm_type: float | str = 2.0,
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> float:
@@ -40,7 +40,7 @@ def clip_grad_norm_(
     parameters : Tensor or iterable of Tensor
     max_norm : float
     norm_type : float
-        The p of the norm; ``inf`` for the largest absolute value.
+        The p of the norm; infinity, or "inf", for the largest absolute value.
     error_if_nonfinite : bool
         Raise if the norm is NaN or infinite; nothing is changed then.
     foreach : bool, optional
@@ -68,6 +68,8 @@ def clip_grad_norm_(
     """
     if not max_norm >= 0:
         raise ArgumentError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
+    norm_type = np.inf if norm_type == "inf" else norm_type
+    refuse_wrong("clip_grad_norm_", [("norm_type", norm_type)], {"norm_type": "float"})
     pairs = _with_gradients(parameters)
     # What a gradient of rows leaves out is zero, and adds nothing to a norm of positive order.
     arrays = [g if not isinstance(g, RowSparse) else g.values() if norm_type > 0 else g.to_dense() for _, g in pairs]

@@ -9,6 +9,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Se
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
 
 from autodiff import Tensor
+from autodiff.arguments import whole
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state
 from autodiff.ops.shaping import one_axis
@@ -412,9 +413,10 @@ class Unflatten(Module):
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
         self.dim = dim
-        self.unflattened_size = tuple(unflattened_size)
-        if self.unflattened_size.count(-1) > 1 or any(n < -1 for n in self.unflattened_size):
-            raise ArgumentError(f"Unflatten: sizes are not negative but for one -1, got {self.unflattened_size}")
+        sizes = tuple(unflattened_size) if isinstance(unflattened_size, Sequence) else (unflattened_size,)
+        if not all(map(whole, sizes)) or sizes.count(-1) > 1 or min(sizes, default=0) < -1:
+            raise ArgumentError(f"Unflatten: sizes are integers >= 0 but for one -1, got {unflattened_size!r}")
+        self.unflattened_size = sizes
 
     def forward(self, input: ArrayLike) -> Tensor:
         """``(..., product, ...)`` to ``(..., *unflattened_size, ...)``."""

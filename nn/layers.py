@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from autodiff import Tensor, fused
+from autodiff.arguments import whole
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.docstrings import Derived
 from autodiff.fused.windows import per_axis
@@ -181,10 +184,10 @@ _AXES = {1: "The last axis", 2: "The last two axes", 3: "The last three axes"}
 
 def _amounts(axes: int) -> Callable[[str, dict[str, Any]], None]:
     def ready(name: str, values: dict[str, Any]) -> None:
-        padding = values["padding"]
-        values["padding"] = padding = (padding,) * (2 * axes) if isinstance(padding, int) else tuple(padding)
-        if len(padding) != 2 * axes:
-            raise ArgumentError(f"{name}: padding needs one integer or {2 * axes}, got {len(padding)}")
+        given = values["padding"]
+        values["padding"] = padding = tuple(given) if np.ndim(given) else (given,) * (2 * axes)
+        if len(padding) != 2 * axes or not all(map(whole, padding)):
+            raise ArgumentError(f"{name}: padding needs one integer or {2 * axes}, got {given!r}")
 
     return ready
 

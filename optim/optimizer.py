@@ -335,7 +335,11 @@ class Optimizer:
             raise ArgumentError(
                 f"{self._name}: parameters need an order that is the same in every run; give a list, not a set"
             )
-        params = [params] if hasattr(params, "grad") and hasattr(params, "data") else list(params)
+        if hasattr(params, "grad") and hasattr(params, "data"):
+            params = [params]
+        if not isinstance(params, Iterable):
+            raise ArgumentError(f"{self._name}: 'params' of a group are parameters, got a {type(params).__name__}")
+        params = list(params)
         if params and all(isinstance(entry, tuple) and len(entry) == 2 for entry in params):
             group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]

@@ -53,7 +53,9 @@ def per_axis(name: str, option: str, value: Any, axes: int, least: int) -> tuple
     """An option given once or per axis, as one integer per axis."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     values = values * axes if len(values) == 1 else values
-    if len(values) != axes or not all(isinstance(v, (int, np.integer)) and v >= least for v in values):
+    if len(values) != axes or not all(
+        isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= least for v in values
+    ):
         raise ArgumentError(
             f"{name}: {option} must be an integer of at least {least}, or {axes} of them, got {value!r}"
         )

@@ -394,3 +394,31 @@ def test_a_batch_that_is_refused_is_not_counted(kind):
         np.testing.assert_array_equal(held, before[name])
     layer(np.arange(6, dtype=np.float32).reshape(2, 3))
     assert layer.num_batches_tracked.item() == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.LeakyReLU(True), "LeakyReLU: negative_slope must be a number, got True"),
+        (lambda: nn.Dropout(True), "Dropout: p must be a number, got True"),
+        (lambda: nn.LSTM(3, 4, True), "LSTM: num_layers must be an integer, got True"),
+        (lambda: nn.Conv2d(1, 1, 2, stride=True), "Conv2d: stride must be an integer of at least 1"),
+        (lambda: nn.MaxPool1d(True), "MaxPool1d: kernel_size must be an integer of at least 1"),
+        (lambda: nn.ZeroPad2d(True), "ZeroPad2d: padding needs one integer or 4, got True"),
+        (lambda: nn.ReflectionPad1d(2.5), "ReflectionPad1d: padding needs one integer or 2, got 2.5"),
+        (lambda: nn.CircularPad1d(None), "CircularPad1d: padding needs one integer or 2, got None"),
+        (lambda: nn.Unflatten(1, None), "Unflatten: sizes are integers"),
+        (lambda: nn.Unflatten(1, (2, 2.5)), "Unflatten: sizes are integers"),
+        (lambda: nn.utils.clip_grad_norm_([], 1.0, "2"), "clip_grad_norm_: norm_type must be a number, got '2'"),
+    ],
+)
+def test_true_is_no_number_and_rubbish_is_no_size(make, words):
+    with pytest.raises(ArgumentError, match=words):
+        make()
+
+
+def test_the_largest_gradient_is_asked_for_by_pytorchs_name():
+    p = nn.Parameter([0.0, 0.0])
+    p.grad = np.array([3.0, -4.0])
+    assert nn.utils.clip_grad_norm_([p], 2.0, "inf") == 4.0
+    np.testing.assert_allclose(p.grad, [1.5, -2.0], rtol=1e-6)

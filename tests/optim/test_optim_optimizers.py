@@ -438,6 +438,11 @@ def test_refuses_another_optimisers_state_and_stays_as_it_was() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
+def test_a_group_of_no_parameters_is_refused_by_name() -> None:
+    with pytest.raises(ArgumentError, match="SGD: 'params' of a group are parameters, got a int"):
+        optim.SGD([{"params": 3}], lr=0.1)
+
+
 def test_refuses_the_state_of_an_optimiser_with_other_moments() -> None:
     kinds = [optim.SGD, optim.Adagrad, optim.RMSprop, optim.Adadelta, optim.Adam, optim.Rprop, optim.Adamax, optim.Lion]
     states = {}
