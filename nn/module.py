@@ -443,6 +443,9 @@ class Module:
         if wanted.kind != "f":
             raise DTypeError(f"to(dtype): needs a floating-point dtype, got {wanted}")
         for module in self.modules():
+            if "_arguments" in module.__dict__:  # of a lazy layer, which has no arrays yet
+                module._arguments["dtype"] = wanted
+                continue
             for tensor in itertools.chain(module._parameters.values(), module._buffers.values()):
                 if tensor is not None and tensor.dtype.kind == "f":
                     tensor._rebind(tensor._array.astype(wanted))

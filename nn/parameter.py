@@ -53,7 +53,7 @@ class Unknown:
     def _data(self) -> Any:
         raise ArgumentError(
             f"{type(self).__name__}: a lazy layer has no shapes before its first call; call the model on a batch"
-            " first, then count parameters or save them"
+            " first, then count, freeze or save parameters"
         )
 
     @_data.setter
@@ -88,6 +88,16 @@ class UninitializedParameter(Unknown, Parameter):
 
     def __init__(self) -> None:
         self._node = None
+
+    @property
+    def requires_grad(self) -> bool:
+        """It does, once there is something that can have a gradient; freezing it before is refused."""
+        return True
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not value:
+            _ = self._data
 
     def materialize(self, data: ArrayLike) -> None:
         """Become an ordinary parameter that holds ``data``."""

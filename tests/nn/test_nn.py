@@ -422,3 +422,16 @@ def test_the_largest_gradient_is_asked_for_by_pytorchs_name():
     p.grad = np.array([3.0, -4.0])
     assert nn.utils.clip_grad_norm_([p], 2.0, "inf") == 4.0
     np.testing.assert_allclose(p.grad, [1.5, -2.0], rtol=1e-6)
+
+
+def test_a_lazy_layer_takes_its_dtype_beforehand_and_is_not_frozen_in_vain():
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d()).double()
+    assert all(p.requires_grad for p in lazy.parameters())  # or an optimiser of these would leave them out
+    for freeze in (lazy.requires_grad_, lambda value: setattr(lazy[0].weight, "requires_grad", value)):
+        with pytest.raises(ArgumentError, match="call the model on a batch first"):
+            freeze(False)
+    lazy.requires_grad_(True)
+    assert lazy(np.ones((4, 5))).dtype == np.float64
+    assert {held.dtype for held in lazy.state_dict().values()} == {np.dtype(np.float64), np.dtype(np.int64)}
+    lazy[0].requires_grad_(False)
+    assert [p.requires_grad for p in lazy.parameters()] == [False, False, True, True]
