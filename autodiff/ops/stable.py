@@ -103,7 +103,7 @@ def _root_slope(x: Any, sign: int) -> Any:
         root = np.sqrt(-(x - 1)) * np.sqrt(-(-x - 1)) if sign < 0 else np.hypot(1, x)
     else:  # the root above, of i x
         turned = np.empty_like(x)
-        turned.real, turned.imag = -x.imag, x.real
+        turned.real[...], turned.imag[...] = -x.imag, x.real
         root = np.sqrt(-(turned - 1)) * np.sqrt(-(-turned - 1))
     return quotient(np.ones_like(x), root)
 

@@ -197,3 +197,10 @@ def test_the_phase_of_a_subnormal_number(dtype):
     right = np.array([0.6 + 0.8j, 1j, 1, 0])
     np.testing.assert_allclose(ad.grad(lambda z: np.sum(np.abs(z)))(z), right, rtol=1e-6)
     np.testing.assert_allclose(ad.vmap(ad.grad(np.abs))(z), right, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "sqrt", "log", "tanh"])
+def test_a_compiled_gradient_of_complex_numbers_is_the_plain_one(name):
+    slope = ad.grad(lambda z: np.sum(np.abs(getattr(np, name)(z))))
+    z = np.array([0.3 + 1j, -2 - 1j])
+    np.testing.assert_array_equal(ad.jit(slope)(z), slope(z))
