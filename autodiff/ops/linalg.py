@@ -38,6 +38,7 @@ from autodiff.ops.spectral import (
     svdvals_,
     with_rule_of_values,
 )
+from autodiff.zero_times_infinity import finite
 
 P = Primitive
 
@@ -102,9 +103,27 @@ def _cofactors(x: Any) -> Any:
     return np.linalg.det(np.where(replaced, unit, x[..., None, None, :, :]))
 
 
+def _invertible(out: Any, x: Any) -> Any:
+    """The inverse, if derivatives of ``out`` times it keep their digits; otherwise None.
+
+    They cancel: as many digits are lost as the condition number (in the Frobenius norm) has. Cofactors take n^5 steps.
+    """
+    if np.count_nonzero(bare(out)) < np.size(bare(out)):
+        return None
+    inverse = np.linalg.inv(x)
+    if not finite(inverse) and finite(x):
+        return None
+    if hasattr(x, "_node") and x.shape[-1] <= _MINORS:
+        a, b = (np.sum(np.abs(bare(part)) ** 2, axis=(-2, -1)) for part in (x, inverse))
+        if np.any(np.sqrt(a) * np.sqrt(b) > (1e3 if x.shape[-1] <= 8 else 1e6)):
+            return None
+    return inverse
+
+
 def _det_rule(g: Any, out: Any, x: Any) -> Any:
-    if np.count_nonzero(bare(out)) == np.size(bare(out)):
-        return (g * out)[..., None, None] * _t(np.linalg.inv(x))
+    inverse = _invertible(out, x)
+    if inverse is not None:
+        return (g * out)[..., None, None] * _t(inverse)
     if hasattr(x, "_node"):
         return g[..., None, None] * _cofactors(x)
     # A singular matrix: the cofactors from the SVD, A = U S V^T, cof(A) = det(U) det(V) U diag(prod of the other s)
@@ -115,12 +134,14 @@ def _det_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 def _det_tangent(t: Any, out: Any, x: Any) -> Any:
-    # Jacobi's formula, tr(adj(A) T); one column of T at a time in the place of A's, which needs no inverse.
+    # Jacobi's formula, tr(adj(A) T); one column of T at a time in the place of A's, which needs no inverse. It is the
+    # inverse of the gradient's rule, so that in derivatives of both equal terms cancel to the last bit.
     n = x.shape[-1]
     if not n:
         return 0 * out
-    if np.count_nonzero(bare(out)) == np.size(bare(out)):
-        return out * np.trace(np.linalg.solve(x, t), axis1=-2, axis2=-1)
+    inverse = _invertible(out, x)
+    if inverse is not None:
+        return out * np.sum(_t(inverse) * t, axis=(-2, -1))
     return sum(np.linalg.det(np.where(np.arange(n) == j, t, x)) for j in range(n))
 
 

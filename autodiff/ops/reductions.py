@@ -48,7 +48,7 @@ def _spread_by(numpys: Any) -> Any:
 def _others_product(x: Any, axis: Any) -> Any:
     """For every element the product of all others along ``axis``: exact where elements are zero.
 
-    Products from the left times products from the right, built from slices, so that it can be differentiated again.
+    It divides by nothing, so that derivatives of it keep their digits beside small elements, too.
     """
     if not x.ndim:
         return x * 0 + 1
@@ -56,13 +56,8 @@ def _others_product(x: Any, axis: Any) -> Any:
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     moved = np.transpose(x, rest + axes)
     flat = np.reshape(moved, (*(x.shape[a] for a in rest), prod_of(x.shape[a] for a in axes)))
-    n = flat.shape[-1]
-    left, right = [flat[..., 0] * 0 + 1], [flat[..., 0] * 0 + 1]
-    for i in range(n - 1):
-        left.append(left[-1] * flat[..., i])
-        right.append(right[-1] * flat[..., n - 1 - i])
     with np.errstate(invalid="ignore", over="ignore"):
-        others = np.stack([a * b for a, b in zip(left, right[::-1], strict=True)], axis=-1)
+        others = _others_in_rows(flat)
     # Infinity times zero: where one of the others is zero, so is the product, however large the rest.
     undone = np.isnan(bare(others)) & ~np.isnan(bare(flat)).any(axis=-1, keepdims=True)
     if np.any(undone):
@@ -71,11 +66,34 @@ def _others_product(x: Any, axis: Any) -> Any:
     return np.transpose(np.reshape(others, moved.shape), tuple(int(i) for i in order))
 
 
+def _others_in_rows(x: Any) -> Any:
+    """In every row: the other one of two neighbours times the product of all other pairs."""
+    n = x.shape[-1]
+    if n < 2:
+        return np.ones(x.shape, x.dtype)
+    if n % 2:
+        x = np.concatenate([x, np.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
+    first, second = x[..., ::2], x[..., 1::2]
+    pairs = _others_in_rows(first * second)
+    others = np.stack([second * pairs, first * pairs], axis=-1)
+    return np.reshape(others, x.shape)[..., :n]
+
+
+def divides(out: Any, x: Any) -> bool:
+    """Whether ``out / x`` is the product of the others, and keeps its digits where it is differentiated again: its
+    derivatives cancel, and lose as many as elements of ``x`` differ in size.
+    """
+    sizes, products = np.abs(bare(x)), bare(out)
+    if np.count_nonzero(sizes) < x.size or not np.all(np.isfinite(products) & (products != 0)):
+        return False
+    return not hasattr(x, "_node") or bool(np.max(sizes, initial=0) < 100 * np.min(sizes, initial=np.inf))
+
+
 def _prod_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     if not x.size:
         return np.zeros(x.shape)
     spread_g = spread(g, x.shape, axis, keepdims)
-    if np.count_nonzero(bare(x)) == x.size and np.all(np.isfinite(bare(out)) & (bare(out) != 0)):
+    if divides(out, x):
         return spread_g * (expand_reduced(out, axis, keepdims) / x)
     return spread_g * _others_product(x, axis)
 

@@ -1,5 +1,7 @@
 """First, second and third derivatives over all binades of both dtypes, against mpmath; rules proved by SymPy."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -205,3 +207,40 @@ def test_one_over_gamma_is_right_at_its_zeros():
             truths_ = [mpmath.diff(mpmath.rgamma, mpmath.mpf(float(p)), order) for p in x]
             off = [truths.ulps(value, truth) for value, truth in zip(found, truths_, strict=True)]
         assert max(off) <= allowed, (order, off)
+
+
+SMALL = [[1e-9, 1.0, 1.0, 3.0], [1e-160, 1.0, 2.0], [1.0, 1e-100, 1e100], [1e200, 1e-200, 3.0], [5e-324, 1.0, 2.0]]
+PRODUCTS = {
+    "prod": np.prod,
+    "cumprod": lambda x: np.cumprod(x)[-1],
+    "det": lambda x: np.linalg.det(np.diag(x)),
+    "prod of long rows": lambda x: np.prod(np.concatenate([np.ones(5), x])),
+}
+
+
+@pytest.mark.parametrize("modes", ["rr", "rf", "fr", "ff", "rrr", "rfr", "frf", "fff"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_derivatives_of_products_keep_their_digits_beside_small_factors(name, modes):
+    for x in map(np.array, SMALL):
+        derivative = PRODUCTS[name]
+        for mode in modes:
+            derivative = {"r": ad.jacrev, "f": ad.jacfwd}[mode](derivative)
+        expected = np.zeros((len(x),) * len(modes))
+        for places in itertools.permutations(range(len(x)), len(modes)):
+            expected[places] = np.prod([x[i] for i in range(len(x)) if i not in places])
+        rtol, atol = (1e-13, 1e-15) if name == "det" else (1e-14, 0)
+        np.testing.assert_allclose(derivative(x), expected, rtol, atol)
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-9, 1e-15, 0.0])
+@pytest.mark.parametrize("modes", ["rr", "rf", "fr", "ff"])
+def test_second_derivatives_of_det_keep_their_digits_near_singular_matrices(modes, distance):
+    a = np.array([[1.0, 2.0, 0.5], [-1.0, 1.5, 3.0], [0.0, 3.5, 3.5 + distance]])
+    derivative = np.linalg.det
+    for mode in modes:
+        derivative = {"r": ad.jacrev, "f": ad.jacfwd}[mode](derivative)
+    levi_civita = np.zeros((3, 3, 3))
+    for i, j, k in itertools.permutations(range(3)):
+        levi_civita[i, j, k] = (i - j) * (j - k) * (k - i) / 2
+    expected = np.einsum("ikm,jln,mn->ijkl", levi_civita, levi_civita, a)
+    np.testing.assert_allclose(derivative(a), expected, rtol=1e-13, atol=1e-14)
