@@ -8,6 +8,9 @@ Poisson) have no gradient in their parameters and are drawn with NumPy itself.
 
 Rows are put in another order by an index that is drawn: :func:`permutation`, :func:`choice` and :func:`shuffle` are
 what ``np.random.shuffle(t)`` cannot be, since NumPy asks for an array there or exchanges views row by row.
+
+Under ``vmap`` a function that draws with parameters of its example, or from them, runs once per example, so that every
+example has a draw of its own. What does not depend on the example is drawn once, as by NumPy's generator.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError
+from autodiff.batching import Lanes
+from autodiff.core.backward import Unbatchable
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops import assignment
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import array
@@ -46,7 +51,9 @@ __all__ = [
 default_rng = np.random.default_rng
 
 
-def _generator(name: str, rng: Any) -> np.random.Generator:
+def _generator(name: str, rng: Any, *given: Any) -> np.random.Generator:
+    if any(bare(value).__class__ is Lanes for value in given):
+        raise Unbatchable
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, int | np.integer | np.random.SeedSequence | np.random.BitGenerator) and rng is not True:
@@ -57,11 +64,18 @@ def _generator(name: str, rng: Any) -> np.random.Generator:
     )
 
 
-def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any) -> Any:
+def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any, scale: Any = 0) -> Any:
     """A draw with the standard parameters, of ``size`` or of the parameters' broadcast shape: a constant array."""
-    if size is None:
-        size = np.broadcast_shapes(*(np.shape(bare(p)) for p in parameters))
-    return np.asarray(getattr(_generator(name, rng), method)(size=size))
+    generator = _generator(name, rng, *parameters)
+    if np.any(np.less(bare(scale), 0)):
+        raise ArgumentError(f"random.{name}: the scale must not be negative, as NumPy's")
+    shape = np.broadcast_shapes(*(np.shape(bare(p)) for p in parameters))
+    if size is not None:
+        wanted = tuple(np.atleast_1d(size).tolist())
+        if len(shape) > len(wanted) or np.broadcast_shapes(shape, wanted) != wanted:
+            raise ShapeError(f"random.{name}: size={size} for parameters of shape {shape}")
+        shape = wanted
+    return np.asarray(getattr(generator, method)(size=shape))
 
 
 def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
@@ -82,8 +96,8 @@ def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, r
 
     Raises
     ------
-    ArgumentError
-        If ``rng`` is neither.
+    ArgumentError, ShapeError
+        If ``rng`` is neither, ``scale`` is negative, or ``size`` has no room for the parameters' shape.
 
     Examples
     --------
@@ -94,7 +108,7 @@ def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, r
     >>> mu.grad
     array(4.)
     """
-    return array(_standard("normal", rng, "standard_normal", size, loc, scale)) * array(scale) + array(loc)  # type: ignore[no-any-return]
+    return array(_standard("normal", rng, "standard_normal", size, loc, scale, scale=scale)) * array(scale) + array(loc)  # type: ignore[no-any-return]
 
 
 def standard_normal(size: Size = None, *, rng: Source) -> Tensor:
@@ -104,28 +118,28 @@ def standard_normal(size: Size = None, *, rng: Source) -> Tensor:
 
 def uniform(low: ArrayLike = 0.0, high: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Uniform numbers, ``low + (high - low) * u``; arguments as :func:`normal`."""
-    u = array(_standard("uniform", rng, "random", size, low, high))
-    return array(low) + (array(high) - array(low)) * u  # type: ignore[no-any-return]
+    width = array(high) - array(low)
+    return array(low) + width * array(_standard("uniform", rng, "random", size, low, high, scale=width))  # type: ignore[no-any-return]
 
 
 def exponential(scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Exponential numbers of mean ``scale``; arguments as :func:`normal`."""
-    return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale))  # type: ignore[no-any-return]
+    return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale, scale=scale))  # type: ignore[no-any-return]
 
 
 def laplace(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Laplace numbers; arguments as :func:`normal`."""
-    return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, loc, scale))  # type: ignore[no-any-return]
+    return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, loc, scale, scale=scale))  # type: ignore[no-any-return]
 
 
 def logistic(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Logistic numbers; arguments as :func:`normal`."""
-    return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, loc, scale))  # type: ignore[no-any-return]
+    return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, loc, scale, scale=scale))  # type: ignore[no-any-return]
 
 
 def gumbel(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Gumbel numbers; arguments as :func:`normal`. With ``argmax`` of ``logits + gumbel`` they draw categories."""
-    return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, loc, scale))  # type: ignore[no-any-return]
+    return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, loc, scale, scale=scale))  # type: ignore[no-any-return]
 
 
 def lognormal(mean: ArrayLike = 0.0, sigma: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
@@ -135,13 +149,13 @@ def lognormal(mean: ArrayLike = 0.0, sigma: ArrayLike = 1.0, size: Size = None, 
 
 def rayleigh(scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Rayleigh numbers, ``scale * sqrt(2 e)`` with ``e`` exponential; arguments as :func:`normal`."""
-    e = _standard("rayleigh", rng, "standard_exponential", size, scale)
+    e = _standard("rayleigh", rng, "standard_exponential", size, scale, scale=scale)
     return array(scale) * np.sqrt(2 * e)  # type: ignore[no-any-return]
 
 
 def weibull(a: ArrayLike, size: Size = None, *, rng: Source) -> Tensor:
     """Weibull numbers of shape ``a``, ``e ** (1 / a)`` with ``e`` exponential; other arguments as :func:`normal`."""
-    return array(_standard("weibull", rng, "standard_exponential", size, a)) ** (1.0 / array(a))  # type: ignore[no-any-return]
+    return array(_standard("weibull", rng, "standard_exponential", size, a, scale=a)) ** (1.0 / array(a))  # type: ignore[no-any-return]
 
 
 def multivariate_normal(mean: ArrayLike, cov: ArrayLike, size: Size = None, *, rng: Source) -> Tensor:
@@ -161,7 +175,7 @@ def multivariate_normal(mean: ArrayLike, cov: ArrayLike, size: Size = None, *, r
     Tensor, shape (*size, n)
     """
     lead = () if size is None else tuple(np.atleast_1d(size))
-    z = _standard("multivariate_normal", rng, "standard_normal", (*lead, np.shape(bare(mean))[-1]))  # type: ignore[arg-type, misc]
+    z = _generator("multivariate_normal", rng, mean, cov).standard_normal((*lead, np.shape(bare(mean))[-1]))  # type: ignore[arg-type, misc]
     return array(mean) + z @ np.linalg.cholesky(array(cov)).T  # type: ignore[no-any-return]
 
 
@@ -180,7 +194,7 @@ def permutation(x: ArrayLike, axis: int = 0, *, rng: Source) -> Tensor:
     >>> autodiff.random.permutation(autodiff.tensor([1.0, 2.0, 3.0]), rng=np.random.default_rng(0))
     tensor([3., 1., 2.])
     """
-    generator = _generator("permutation", rng)
+    generator = _generator("permutation", rng, x)
     if isinstance(x, int | np.integer):
         return array(generator.permutation(int(x)))  # type: ignore[no-any-return]
     t = array(x)
@@ -217,7 +231,7 @@ def choice(
     shuffle : bool
     rng : numpy.random.Generator or int
     """
-    generator = _generator("choice", rng)
+    generator = _generator("choice", rng, a)
     if getattr(p, "_node", None) is not None:
         raise ArgumentError(
             "random.choice: what is chosen is a step function of p; pass p.data, and use log p times the result for a"

@@ -95,7 +95,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fft": (f"{BASE} ops", ""),
     "ndimage": (f"{BASE} ops", ""),
     "signal": (f"{BASE} ops fft ndimage", ""),
-    "random": ("core ops results signatures", ""),
+    "random": ("core batching ops results signatures", ""),
     "sparse": (f"{BASE} ops", ""),
     "interpolate": (f"{BASE} ops sparse", ""),
     "special": (f"{BASE} ops fused", ""),

@@ -152,3 +152,31 @@ def test_an_exchange_of_rows_that_would_repeat_one_is_refused():
     b[0] += 1
     a[2], b[2] = first, b[0]
     np.testing.assert_array_equal(a.data, b)
+
+
+@pytest.mark.parametrize("name", ["normal", "uniform", "laplace", "logistic", "gumbel", "lognormal"])
+def test_draws_refuse_what_numpy_refuses_and_examples_have_draws_of_their_own(name):
+    draw = getattr(random, name)
+    for args, size in [((1.0, -1.0), None), ((np.zeros((2, 3)), 1.0), 3), ((np.zeros(2), 1.0), ())]:
+        with pytest.raises(ValueError, match=r"size|scale|sigma|high - low"):
+            getattr(np.random.default_rng(0), name)(*args, size=size)
+        with pytest.raises(ad.AutodiffError, match=r"random\..*(size|scale)"):
+            draw(*map(ad.tensor, args), size=size, rng=0)
+    rng, same = np.random.default_rng(5), np.random.default_rng(5)
+    rows = ad.vmap(lambda m: draw(m, 2.0, rng=rng))(np.zeros((3, 4)))
+    np.testing.assert_array_equal(rows, [draw(np.zeros(4), 2.0, rng=same).data for _ in range(3)])
+    orders = ad.vmap(lambda row: random.permutation(row, rng=rng))(np.tile(np.arange(50.0), (2, 1)))
+    assert (orders[0] != orders[1]).any()
+    both = ad.jit(lambda m, s: draw(m, s, size=2, rng=np.random.default_rng(3)))
+    np.testing.assert_array_equal(both(np.zeros(2), 1.5).data, draw(np.zeros(2), 1.5, size=2, rng=3).data)
+
+
+def test_places_between_two_ends_have_numpys_dtype():
+    single, number = np.array([0.5, 2.0], np.float32), np.float32(0.25)
+    for f in (np.linspace, np.logspace, np.geomspace):
+        for ends in [(single, 3), (1, single), (number, 2.5), (single, np.float64(2)), (np.int8(3), single)]:
+            given = [ad.tensor(end) if hasattr(end, "dtype") else end for end in ends]
+            found, expected = f(*given, 4), f(*ends, 4)
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected, rtol=1e-6 if expected.dtype == np.float32 else 1e-13)
+    assert np.choose([0, 1], [ad.tensor(single), 3.0]).dtype == np.choose([0, 1], [single, 3.0]).dtype
