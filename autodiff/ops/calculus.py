@@ -270,6 +270,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
 def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """Differentiable ``numpy.sort``: the elements in the order found (ties in their order of appearance)."""
     t = _tensor(a)
+    np.sort(np.empty(0), kind=kind, order=order, stable=stable)  # NumPy refuses what it refuses
     if axis is None:
         t, axis = t.reshape(-1), 0
     return elementwise.ordered(take_along_axis(t, np.argsort(t._array, axis=axis, kind="stable"), axis), t)
@@ -868,6 +869,12 @@ def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
     return np.floor_divide(_tensor(x1), x2), elementwise.remainder.function(x1, x2)
 
 
+def _ends(*ends: Any, least: Any = 0.0) -> list[Any]:
+    """Both in one dtype, that of the result; Python's numbers are weak."""
+    kind = np.result_type(*[end if type(end) in (int, float, complex) else _tensor(end).dtype for end in ends], least)
+    return [_tensor(end).astype(kind) for end in ends]
+
+
 @dispatch.implements(np.linspace)
 def linspace(
     start: Any,
@@ -880,7 +887,7 @@ def linspace(
     **kwargs: Any,
 ) -> Any:
     """Differentiable ``numpy.linspace`` in both ends."""
-    first, last = shaping.broadcast_arrays(_tensor(start) * 1.0, _tensor(stop) * 1.0)
+    first, last = shaping.broadcast_arrays(*_ends(start, stop))
     count = num - 1 if endpoint else num
     place = np.arange(num, dtype=np.result_type(first.dtype, last.dtype)).reshape((-1,) + (1,) * first.ndim)
     result = first + (last - first) / max(count, 1) * place
@@ -898,14 +905,14 @@ def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
 ) -> Any:
     """Differentiable ``numpy.logspace`` in both ends and the base."""
-    result = elementwise.power.function(_tensor(base) * 1.0, linspace(start, stop, num, endpoint, axis=axis))
+    result = elementwise.power.function(base, linspace(start, stop, num, endpoint, axis=axis))
     return result if dtype is None else result.astype(dtype)
 
 
 @dispatch.implements(np.geomspace)
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """Differentiable ``numpy.geomspace`` in both ends, which must be positive."""
-    first, last = _tensor(start) * 1.0, _tensor(stop) * 1.0
+    first, last = _ends(start, stop, least=float)
     if (first._array <= 0).any() or (last._array <= 0).any():
         raise ArgumentError("geomspace: both ends must be positive")
     result = np.exp(linspace(np.log(first), np.log(last), num, endpoint, axis=axis))

@@ -124,6 +124,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     if t.ndim != 1:
         raise ShapeError(f"vander: needs a vector, got shape {t.shape}")
     n = t.size if N is None else N
+    if n < 0:
+        raise ShapeError(f"vander: needs a number of columns, got {n}")
     powers = np.arange(n) if increasing else np.arange(n)[::-1]
     return t[:, None] ** (powers if t.dtype.kind in "iu" else powers.astype(float))
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.ops import calculus, elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import add_at, getitem_, set_at
@@ -231,17 +231,18 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     """Differentiable ``numpy.choose``."""
     shaping._no_out("choose", out)
-    parts = shaping.broadcast_arrays(*_parts("choose", choices))
-    index = np.asarray(dispatch.bare(a))
+    parts = _parts("choose", choices)
+    index = np.asarray(dispatch.bare(a)).astype(np.intp, casting="safe")
     index = (
         np.mod(index, len(parts)) if mode == "wrap" else np.clip(index, 0, len(parts) - 1) if mode == "clip" else index
     )
     if index.size and (index.min() < 0 or index.max() >= len(parts)):
         raise ArgumentError(f"choose: an index lies outside [0, {len(parts)})")
-    result = parts[0]
-    for k, part in enumerate(parts[1:], start=1):
+    result = parts[-1]
+    for k, part in enumerate(parts[:-1]):
         result = elementwise.where_.function(index == k, part, result)
-    return elementwise.ordered(elementwise.where_.function(index == 0, parts[0], result))
+    shape = np.broadcast_shapes(index.shape, *(np.shape(bare(part)) for part in parts))
+    return elementwise.ordered(shaping.broadcast_to(result, shape))
 
 
 @dispatch.implements(np.select)
@@ -250,6 +251,10 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     if len(condlist) != len(choicelist):
         raise ArgumentError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
     result = default
+    for place, condition in enumerate(map(dispatch.bare, condlist)):
+        kind = condition.dtype if hasattr(condition, "dtype") else np.asarray(condition).dtype
+        if kind.kind != "b":
+            raise DTypeError(f"select: condition {place} holds {kind}, not truth values")
     for condition, choice in list(zip(condlist, choicelist, strict=True))[::-1]:
         result = elementwise.where_.function(dispatch.bare(condition), choice, result)
     return elementwise.ordered(result) if hasattr(result, "_node") else result

@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.batching import Lanes
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.ops.common import axes_of, bare, expand_reduced, quotient, spread
 from autodiff.ops.short_sums import is_short, summed
@@ -236,7 +236,10 @@ def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, 
         if neutral is None and initial is None:
             raise ArgumentError(f"{name}: where= needs initial=, the value of an empty {name}")
         mask = bare(where)
-        mask = mask if mask.__class__ is Lanes else np.asarray(dispatch.bare(where))
+        given = dispatch.bare(where)
+        mask = mask if mask.__class__ is Lanes else np.asarray(given, None if hasattr(given, "dtype") else bool)
+        if mask.dtype != bool:
+            raise DTypeError(f"{name}: where= must hold truth values, got {mask.dtype}")
         try:
             fits = np.broadcast_shapes(mask.shape, np.shape(dispatch.bare(a))) == np.shape(dispatch.bare(a))
         except ValueError:

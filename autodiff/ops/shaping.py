@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -272,6 +273,8 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """Differentiable ``numpy.rollaxis``."""
     ndim = np.ndim(bare(a))
     (axis,) = normalize_axis_tuple(axis, ndim)
+    if not -ndim <= start <= ndim:
+        raise np.exceptions.AxisError(f"rollaxis: start must lie in [{-ndim}, {ndim}], got {start}")
     start = start + ndim if start < 0 else start
     order = [i for i in range(ndim) if i != axis]
     order.insert(start - (axis < start), axis)
@@ -389,7 +392,10 @@ def concatenate(
     array([3.])
     """
     _no_out("concatenate", out)
-    result = concatenate_.function(*_parts("concatenate", arrays, axis), axis=axis)
+    parts = _parts("concatenate", arrays, axis)
+    if dtype is not None or casting != "same_kind":  # NumPy refuses what it refuses, here of arrays without elements
+        np.concatenate([np.empty(0, _tensor(part).dtype) for part in parts], dtype=dtype, casting=casting)  # type: ignore[call-overload]
+    result = concatenate_.function(*parts, axis=axis)
     return result if dtype is None else result.astype(dtype)
 
 
@@ -409,21 +415,23 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, ca
     if len(shapes) > 1:
         raise ShapeError(f"stack: all arrays must have one shape, got {sorted(shapes)}")
     if shapes == {()} and axis in (0, -1):
-        return concatenate(parts, axis=None, dtype=dtype)  # numbers need no axis of their own, one operation each
-    return concatenate([expand_dims(part, axis) for part in parts], axis=axis, dtype=dtype)
+        return concatenate(
+            parts, axis=None, dtype=dtype, casting=casting
+        )  # numbers need no axis of their own, one operation each
+    return concatenate([expand_dims(part, axis) for part in parts], axis=axis, dtype=dtype, casting=casting)
 
 
 @dispatch.implements(np.vstack)
 def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Differentiable ``numpy.vstack``."""
-    return concatenate([atleast_2d(part) for part in _parts("vstack", tup)], axis=0, dtype=dtype)
+    return concatenate([atleast_2d(part) for part in _parts("vstack", tup)], axis=0, dtype=dtype, casting=casting)
 
 
 @dispatch.implements(np.hstack)
 def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Differentiable ``numpy.hstack``."""
     parts = [atleast_1d(part) for part in _parts("hstack", tup)]
-    return concatenate(parts, axis=0 if parts[0].ndim == 1 else 1, dtype=dtype)
+    return concatenate(parts, axis=0 if parts[0].ndim == 1 else 1, dtype=dtype, casting=casting)
 
 
 @dispatch.implements(np.dstack)
@@ -575,10 +583,11 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
     if not x.ndim:
         return x.copy()  # there is nothing to pad
     if isinstance(pad_width, dict):
-        given = {normalize_axis_index(axis, x.ndim): width for axis, width in pad_width.items()}
-        pad_width = [given.get(axis, 0) for axis in range(x.ndim)]
+        named = {normalize_axis_index(axis, x.ndim): width for axis, width in pad_width.items()}
+        pad_width = [named.get(axis, 0) for axis in range(x.ndim)]
         pad_width = [(w, w) if isinstance(w, int) else w for w in pad_width]
-    widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(dispatch.bare(pad_width)), (x.ndim, 2)))
+    given = np.broadcast_to(np.asarray(dispatch.bare(pad_width)), (x.ndim, 2))
+    widths = tuple((operator.index(before), operator.index(after)) for before, after in given)
     if mode == "constant":
         value = kwargs.get("constant_values", 0)
         if np.ndim(bare(value)) == 0 and getattr(value, "_node", None) is None and kwargs.keys() <= {"constant_values"}:
@@ -645,7 +654,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 def tile(A: Any, reps: Any) -> Any:
     """Differentiable ``numpy.tile``."""
     x = _tensor(A)
-    counts = tuple(int(r) for r in np.atleast_1d(dispatch.bare(reps)))
+    counts = tuple(operator.index(count) for count in np.atleast_1d(dispatch.bare(reps)))
     ndim = max(x.ndim, len(counts))
     counts = (1,) * (ndim - len(counts)) + counts
     shape = (1,) * (ndim - x.ndim) + x.shape

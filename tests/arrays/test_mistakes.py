@@ -398,3 +398,27 @@ def test_arguments_of_another_kind_are_named():
         nn.Linear(2, 2).load_state_dict("model.npz")
     with pytest.raises(ad.ArgumentError, match="draw: pass a Tensor"):
         ad.viz.draw(3)
+
+
+K = np.array([0.5, 1.0, 2.0])
+REFUSED_BY_NUMPY = {
+    "choices by floats": lambda k: np.choose([0.0, 1.0, 0.5], [k, k]),
+    "numbers for conditions": lambda k: np.select([np.array([0.0, 1.0, 2.0])], [k]),
+    "a mask of floats": lambda k: np.sum(k, where=np.ones(3)),
+    "repetitions by a float": lambda k: np.tile(k, 2.7),
+    "a width that is a float": lambda k: np.pad(k, 1.5),
+    "an axis beyond the last": lambda k: np.rollaxis(k[None], 0, 4),
+    "less than no columns": lambda k: np.vander(k, -1),
+    "no kind of sorting": lambda k: np.sort(k, kind="fast"),
+    "an order of fields": lambda k: np.sort(k, order="name"),
+    "a cast that is not safe": lambda k: np.concatenate([k, k], dtype=np.float32, casting="safe"),
+    "a stack in whole numbers": lambda k: np.stack([k, k], dtype=int),
+    "rows in whole numbers": lambda k: np.vstack([k, k], dtype=int),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_BY_NUMPY)
+def test_what_numpy_refuses_is_refused(what):
+    for k in (K, ad.tensor(K), ad.tensor(K, requires_grad=True)):
+        with pytest.raises((TypeError, ValueError, IndexError)):
+            REFUSED_BY_NUMPY[what](k)
