@@ -5,6 +5,7 @@ for. Needs matplotlib.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.modes import no_grad
+from autodiff.core.pytree import flatten
 from autodiff.files import save_figure
 from autodiff.tables import figure as notebook_figure
+from autodiff.tensor import Tensor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,12 +44,13 @@ def histograms(
 ) -> Figure:
     """One histogram per array, in small panels with a common style.
 
-    Each heading gives mean and standard deviation of the finite elements, and in red how many are NaN or infinite; for
-    arrays with many exact zeros, as after a relu, it gives their share.
+    Complex numbers are shown by their absolute values. Each heading gives mean and standard deviation of the finite
+    elements, and in red how many are NaN or infinite; for arrays with many exact zeros, as after a relu, it gives their
+    share.
 
     Parameters
     ----------
-    arrays : mapping of str to array_like
+    arrays : mapping of str to array_like or Tensor
     path : str or Path, optional
         Save the figure there; the suffix chooses the format.
     bins : int
@@ -73,13 +77,19 @@ def histograms(
         raise ArgumentError("histograms: there are no arrays to show")
     figure, panels = _panels(len(arrays), min(4, len(arrays)), 3.1, 2.3)
     for panel, (name, values) in zip(panels, arrays.items(), strict=True):
-        flat = np.asarray(values, dtype=np.float64).ravel()
+        flat = _numbers(values).ravel()
         good = flat[np.isfinite(flat)]
         bad = flat.size - good.size
+        # Shares of the largest, whose sums and squares do not overflow.
+        size = float(np.max(np.abs(good), initial=0.0)) or 1.0
+        mean, spread = (size * float(f(good / size)) if good.size else 0.0 for f in (np.mean, np.std))
         if good.size:
-            panel.hist(good, bins=bins, color=_VERMILLION if bad else _BLUE)
+            # Bins of numbers that are all but equal would be narrower than the numbers' last digit.
+            alike = np.ptp(good / size) < 1e-9
+            limits = (mean - 0.5 * size, mean + 0.5 * size) if alike else None
+            panel.hist(good, bins=bins, range=limits, color=_VERMILLION if bad else _BLUE)
         zeros = np.count_nonzero(good == 0) / good.size if good.size else 0.0
-        facts = f"mean {good.mean():.2g}, std {good.std():.2g}" if good.size else "no finite element"
+        facts = f"mean {mean:.2g}, std {spread:.2g}" if good.size else "no finite element"
         facts += f", {zeros:.0%} zero" if zeros > 0.01 else ""
         panel.set_title(
             f"{name}\n{facts}" + (f"\n{bad} not finite" if bad else ""),
@@ -95,8 +105,15 @@ def histograms(
     return figure
 
 
+def _numbers(values: object) -> Any:
+    """An array or a Tensor in float64; a complex one by its absolute values."""
+    array = np.asarray(getattr(values, "_array", values))
+    return np.asarray(np.abs(array) if array.dtype.kind == "c" else array, np.float64)
+
+
 def activation_histograms(module: ArrayLike, *args: object, path: str | Path | None = None, bins: int = 50) -> Figure:
-    """Run a module, and show what comes out of each submodule that has none of its own.
+    """Run a module, and show what comes out of each submodule that has none of its own: of several tensors each, and of
+    a submodule that runs again (``#2``) each time.
 
     Parameters
     ----------
@@ -118,12 +135,15 @@ def activation_histograms(module: ArrayLike, *args: object, path: str | Path | N
     3
     """
     seen: dict[str, Any] = {}
+    runs: Counter[str] = Counter()
     hooks = []
 
     def watch(name: str) -> Any:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            if hasattr(output, "data"):
-                seen[name] = np.asarray(output._array)
+            runs[name] += 1
+            label = f"{name}#{runs[name]}" if runs[name] > 1 else name
+            outs = [out for out in flatten(output)[0] if isinstance(out, Tensor)]
+            seen.update({f"{label}[{i}]" if len(outs) > 1 else label: out._array for i, out in enumerate(outs)})
 
         return hook
 
@@ -165,7 +185,7 @@ def gradient_histograms(module: ArrayLike, path: str | Path | None = None, *, bi
     >>> len(gradient_histograms(net).axes)
     2
     """
-    found = {name: np.asarray(p.grad) for name, p in module.named_parameters() if p.grad is not None}  # type: ignore[union-attr]
+    found = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}  # type: ignore[union-attr]
     if not found:
         raise ArgumentError("gradient_histograms: no parameter has a gradient; call loss.backward() first")
     return histograms(found, path, bins=bins, title="gradients")
@@ -201,7 +221,7 @@ def weight_tiles(
     >>> len(weight_tiles(np.random.default_rng(0).normal(size=(6, 16))).axes)
     6
     """
-    array = np.asarray(getattr(weight, "data", weight), dtype=np.float64)
+    array = _numbers(weight)
     if array.ndim == 2:
         side = math.isqrt(array.shape[1])
         target = tuple(shape) if shape is not None else (side, side)

@@ -184,6 +184,23 @@ def test_histograms_put_what_is_not_finite_in_the_heading():
         histograms({})
 
 
+def test_histograms_of_tuples_shared_modules_complex_equal_and_huge_numbers():
+    titles = lambda figure: [axis.get_title().split("\n") for axis in figure.axes]
+    assert [t[0] for t in titles(activation_histograms(nn.LSTM(3, 4), np.ones((5, 2, 3))))] == [
+        f"LSTM[{i}]" for i in range(3)
+    ]
+    layer = nn.Linear(3, 3)
+    shared = activation_histograms(nn.Sequential(layer, nn.ReLU(), layer), np.ones((2, 3)))
+    assert [t[0] for t in titles(shared)] == ["0", "1", "0#2"]
+    given = {"z": np.array([3 + 4j]), "t": ad.tensor([2.0], requires_grad=True), "huge": np.array([1e300, -1e300])}
+    assert [t[1] for t in titles(histograms({**given, "equal": np.full(9, 1e17)}))] == [
+        "mean 5, std 0",
+        "mean 2, std 0",
+        "mean 0, std 1e+300",
+        "mean 1e+17, std 0",
+    ]
+
+
 def test_first_layer_weights_are_tiles(net, tmp_path):
     figure = weight_tiles(net[0].weight, path=tmp_path / "w.png")
     assert len(figure.axes) == 8
