@@ -251,7 +251,8 @@ def batch_norm_columns_forward(start, stop, x, weight, bias, out, mean, variance
                 some[:] = 0
                 more[:] = 0
         for c in range(width):
-            mu[c] += total[c] / m
+            if np.isfinite(mu[c]):
+                mu[c] += total[c] / m
             var[c] = _variance(total[c], square[c], 1.0 / m)
             s[c] = 1.0 / np.sqrt(var[c] + eps)
         for r in range(m):
@@ -320,7 +321,8 @@ def batch_norm_planes_forward(start, stop, x, weight, bias, out, mean, variance,
             part, square = _deviations(x[i, c], mean[c], zero)
             first += part
             second += square
-        mean[c] += first / count
+        if np.isfinite(mean[c]):
+            mean[c] += first / count
         mu = mean[c]
         variance[c] = _variance(first, second, 1.0 / count)
         scale[c] = 1.0 / np.sqrt(variance[c] + eps)
@@ -418,6 +420,13 @@ def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # ty
 # --- GELU -------------------------------------------------------------------------------------------------------------
 
 
+@jit(fastmath={"contract"})
+def _near(v):  # type: ignore[no-untyped-def]
+    """float32 v cut off at 100, beyond which tanh is 1 and the cube of v would overflow. NaN stays."""
+    v = np.float32(-100.0) if v < np.float32(-100.0) else v
+    return np.float32(100.0) if v > np.float32(100.0) else v
+
+
 @kernel(fastmath={"contract"})
 def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
     """``out = x Phi(x)`` and its derivative ``Phi(x) + x p(x)``, float32.
@@ -450,7 +459,7 @@ def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
         density = np.float32(0.39894228) * e
         cdf = tail if v < np.float32(0.0) else one - tail
         out[i] = v * cdf
-        slope[i] = cdf + v * density
+        slope[i] = cdf + _near(v) * density  # v may be infinite where the density is 0
 
 
 @jit(fastmath={"contract"})
@@ -464,13 +473,6 @@ def _gelu_tanh_slope(v):  # type: ignore[no-untyped-def]
         if a > np.float32(88.0)
         else np.float32(1.0) / (np.float32(1.0) + _exp(np.float32(-87.0) if a < np.float32(-87.0) else a))
     )
-
-
-@jit(fastmath={"contract"})
-def _near(v):  # type: ignore[no-untyped-def]
-    """float32 v cut off at 100, beyond which tanh is 1 and the cube of v would overflow. NaN stays."""
-    v = np.float32(-100.0) if v < np.float32(-100.0) else v
-    return np.float32(100.0) if v > np.float32(100.0) else v
 
 
 @kernel(fastmath={"contract"})

@@ -196,6 +196,36 @@ def test_gelu_keeps_the_digits_of_its_tail():
         np.testing.assert_allclose(ours[tail], truth[tail], rtol=2e-5, atol=1e-37)
 
 
+@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_numbers_that_are_not_finite_go_the_way_that_they_go_in_numpy(dtype, special, rng):
+    x = rng.normal(size=(64, 8, 16)).astype(dtype)
+    x[3, 1, 2] = special
+
+    def told(layer, x):
+        leaf = ad.tensor(x, requires_grad=True)
+        out = layer(leaf)
+        out.sum().backward()
+        found = [out.data, leaf.grad, *(getattr(layer, "_buffers", {}).get(f"running_{k}") for k in ("mean", "var"))]
+        return [np.asarray(array) for array in found if array is not None]
+
+    for make, array in (
+        (lambda: nn.BatchNorm1d(8, dtype=dtype), x),
+        (lambda: nn.BatchNorm1d(16, dtype=dtype), x.reshape(-1, 16)),
+        (lambda: nn.LayerNorm(16, dtype=dtype), x),
+        (nn.GELU, x),
+        (lambda: nn.GELU("tanh"), x),
+    ):
+        with using("numba"):
+            ours = told(make(), array)
+        with using("numpy"):
+            numpys = told(make(), array)
+        for a, b in zip(ours, numpys, strict=True):
+            for question in (np.isnan, np.isposinf, np.isneginf):
+                np.testing.assert_array_equal(question(a), question(b), err_msg=str(make()))
+
+
 def test_gelu_tanh_keeps_the_digits_of_its_tail():
     x = np.concatenate(
         [np.linspace(-12, 12, 100_001), [0.0, -1e20, 1e20, 3e38, -3e38, -10.04, -10.05, -101, 101]]
