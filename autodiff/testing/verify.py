@@ -154,7 +154,7 @@ def verify(
     GradientMismatch
         If a gradient is wrong, or fused and composed differ.
     ArgumentError
-        If the operation is unknown.
+        If the operation is unknown, or no argument of the call is a real number or array that has a gradient.
 
     Examples
     --------
@@ -162,11 +162,31 @@ def verify(
     True
     """
     found = find(op)
-    calls = [(args, kwargs)] if args else list(_calls(found, 3, seed))
+    calls = [(_compared(found, args, kwargs), kwargs)] if args else list(_calls(found, 3, seed))
     result = _verify(found, calls, order, seed)
     if raises and not result.passed:
         raise GradientMismatch(f"{found.name}: {result.problem}")
     return result
+
+
+def _compared(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments with Tensors, numbers, lists and arrays of reals in the places of inputs as arrays in float64."""
+    inputs = len(args) if op.variadic else len(op.inputs)
+
+    def taken(value: Any, place: int) -> Any:
+        value = value._array if isinstance(value, Tensor) else value
+        if place >= inputs or not isinstance(value, np.ndarray | np.generic | float | list):
+            return value
+        array = np.asarray(value)
+        return array.astype(np.float64) if array.dtype.kind == "f" else value
+
+    made = tuple(taken(value, place) for place, value in enumerate(args))
+    if not any(np.asarray(made[place]).dtype.kind == "f" for place in gradient_places(op, made, kwargs)):
+        raise ArgumentError(
+            f"verify: {op.name} is given no floating-point array that has a gradient, so there is nothing to compare;"
+            " check_gradients takes complex ones"
+        )
+    return made
 
 
 def _calls(op: Any, count: int, seed: int) -> Iterable[tuple[tuple[Any, ...], dict[str, Any]]]:

@@ -307,3 +307,14 @@ def test_a_term_that_vanishes_at_zero_is_missed_in_no_order():
 )
 def test_right_gradients_at_usual_points_pass(f, point):
     assert check_gradients(f, point, order=1).verdict == "pass"
+
+
+def test_verify_compares_what_it_is_given_or_refuses():
+    wrong = Primitive("test_verify_wrong", np.sin, lambda g, out, x: -g * np.cos(x))
+    right = Primitive("test_verify_right", np.sin, lambda g, out, x: g * np.cos(x))
+    for given in (1.0, [1.0, 2.0], np.ones(3, np.float32), np.float64(1.0), ad.tensor(np.ones(3)), np.ones(3)):
+        assert not verify(wrong, given, raises=False).passed
+        assert verify(right, given).passed
+    for given in (np.arange(3), 1, np.ones(3, complex), None):
+        with pytest.raises(ArgumentError, match="nothing to compare"):
+            verify(right, given)
