@@ -215,7 +215,14 @@ def check_network(model: ArrayLike, x: ArrayLike, y: ArrayLike, raises: bool = T
     ------
     GradientMismatch
         If a gradient is wrong.
+    ArgumentError
+        If ``model`` has no such dict or no ``loss``.
     """
+    if not isinstance(getattr(model, "params", None), dict) or not callable(getattr(model, "loss", None)):
+        raise ArgumentError(
+            f"check_network: a {type(model).__name__} has no dict params beside loss(x, y), as CS231n's networks have;"
+            " a layer goes to check_layer"
+        )
 
     def loss(params: dict[str, Any]) -> Any:
         kept = model.params  # type: ignore[union-attr]
@@ -247,7 +254,12 @@ def check_layer(layer: ArrayLike, x: ArrayLike, gradients: dict[str, str] | None
     ------
     GradientMismatch
         If a gradient is wrong.
+    ArgumentError
+        If ``layer`` is a class, or lacks one of the passes.
     """
+    if isinstance(layer, type) or not all(callable(getattr(layer, name, None)) for name in ("forward", "backward")):
+        what = f"the class {layer.__name__}" if isinstance(layer, type) else f"a {type(layer).__name__}"
+        raise ArgumentError(f"check_layer: needs an object with forward(x) and backward(dout), got {what}")
     before = {key: value for key, value in vars(layer).items() if _is_float(value)}
     layer.backward(np.ones_like(np.asarray(layer.forward(x), np.float64)))  # type: ignore[union-attr]
     slots = list(_slots(layer, gradients))

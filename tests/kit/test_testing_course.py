@@ -277,3 +277,20 @@ def test_an_engine_of_real_numbers_is_given_real_arrays_and_gives_one_tensor():
         check_engine(lambda x: x * x, np.array([1j]), tensor=Scalar)
     with pytest.raises(ArgumentError, match="returned a tuple"):
         check_engine(lambda x: (x, x), np.array([1.0]), tensor=Scalar)
+
+
+def test_what_is_no_layer_and_no_network_is_refused():
+    class Layer:
+        def forward(self, x):
+            return x
+
+        def backward(self, dout):
+            return dout
+
+    assert check_layer(Layer(), np.ones((2, 3))).verdict == "pass"
+    for wrong in (Layer, types.SimpleNamespace(forward=np.sin), 3):
+        with pytest.raises(ArgumentError, match="check_layer: needs an object"):
+            check_layer(wrong, np.ones((2, 3)))
+    for wrong in (3, Layer(), types.SimpleNamespace(params=[np.ones(2)], loss=np.sin)):
+        with pytest.raises(ArgumentError, match="no dict params"):
+            check_network(wrong, np.ones((2, 3)), np.zeros(2, int))
