@@ -48,7 +48,7 @@ class LinearRenormSchedule:
     dmax_end: int = 25_000
 
     def __post_init__(self) -> None:
-        if self.rmax < 1 or self.dmax < 0 or self.warmup < 0 or min(self.rmax_end, self.dmax_end) < self.warmup:
+        if not (self.rmax >= 1 and self.dmax >= 0 and 0 <= self.warmup <= min(self.rmax_end, self.dmax_end)):
             raise ArgumentError(f"{self}: needs rmax >= 1, dmax >= 0 and 0 <= warmup <= rmax_end, dmax_end")
 
     def __call__(self, step: int) -> tuple[float, float]:

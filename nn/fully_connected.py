@@ -79,7 +79,7 @@ class FullyConnectedNet(Module):
             )
         if not 0 < dropout_keep_ratio <= 1:
             raise ArgumentError(f"FullyConnectedNet: dropout_keep_ratio must lie in (0, 1], got {dropout_keep_ratio}")
-        if reg < 0 or weight_scale < 0:
+        if not (reg >= 0 and weight_scale >= 0):
             raise ArgumentError(
                 f"FullyConnectedNet: reg and weight_scale must not be negative, got {reg} and {weight_scale}"
             )

@@ -377,7 +377,7 @@ class Optimizer:
         for name, known in self._options.items():
             value = group[name]
             try:
-                fine = known.test(value)
+                fine = known.test(value) and isinstance(value, bool) <= isinstance(known.default, bool)
             except (TypeError, ValueError):
                 fine = False
             if not fine:
@@ -813,5 +813,6 @@ def averaged_square(square: Array, g: Array, beta: float, temporary: Array) -> N
     np.add(square, temporary, square)
 
 
+FINITE = (math.isfinite, "a finite number")
 NON_NEGATIVE = (lambda value: 0.0 <= value < math.inf, "a finite number >= 0")
 BETAS = (lambda betas: len(betas) == 2 and all(0.0 <= beta < 1.0 for beta in betas), "two numbers in [0, 1)")

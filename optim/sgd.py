@@ -9,7 +9,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError
 from autodiff.rows import RowSparse
 from optim.flat import Array, State
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Parameters, decayed, option
+from optim.optimizer import FINITE, NON_NEGATIVE, Group, Optimizer, Parameters, decayed, option
 
 __all__ = ["ASGD", "SGD"]
 
@@ -39,7 +39,7 @@ class SGD(Optimizer):
     params: Parameters
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
     momentum: float = option(default=0, allowed=NON_NEGATIVE)
-    dampening: float = option(default=0)
+    dampening: float = option(default=0, allowed=FINITE)
     weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
     nesterov: bool = option(default=False)
     maximize: bool = option(default=False, kw_only=True)
@@ -112,9 +112,9 @@ class ASGD(Optimizer):
 
     params: Parameters
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
-    lambd: float = option(default=1e-4)
-    alpha: float = option(default=0.75)
-    t0: float = option(default=1e6)
+    lambd: float = option(default=1e-4, allowed=FINITE)
+    alpha: float = option(default=0.75, allowed=FINITE)
+    t0: float = option(default=1e6, allowed=(lambda t0: t0 > -np.inf, "a number"))
     weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
     maximize: bool = option(default=False, kw_only=True)
 

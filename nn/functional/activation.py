@@ -134,7 +134,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     >>> hardtanh([-3.0, 0.5, 3.0]).data
     array([-1. ,  0.5,  1. ])
     """
-    if min_val > max_val:
+    if not min_val <= max_val:
         raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
     x = as_real("hardtanh", input)
     # Written so that NaN stays NaN.
@@ -188,7 +188,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     >>> softshrink([-2.0, 0.3, 2.0]).data
     array([-1.5,  0. ,  1.5])
     """
-    if lambd < 0:
+    if not lambd >= 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
     x = as_real("softshrink", input)
     return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))  # type: ignore[no-any-return, return-value]

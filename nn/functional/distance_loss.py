@@ -88,7 +88,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     >>> smooth_l1_loss([0.5, 3.0], [0.0, 0.0], "none").data
     array([0.125, 2.5  ])
     """
-    if beta < 0:
+    if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = _difference("smooth_l1_loss", input, target)
     return reduced(fused.huber_bowl.function(d, delta=beta) / beta if beta else np.abs(d), reduction, "smooth_l1_loss")
@@ -115,7 +115,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     >>> huber_loss([0.5, 3.0], [0.0, 0.0], "none", delta=2.0).data
     array([0.125, 4.   ])
     """
-    if delta <= 0:
+    if not delta > 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
     losses = fused.huber_bowl.function(_difference("huber_loss", input, target), delta=delta)
     if weight is not None:

@@ -241,7 +241,7 @@ def gaussian_nll_loss(
             raise ShapeError(f"gaussian_nll_loss: var of shape {v.shape} for input of shape {x.shape}")
     if (v._array < 0).any():
         raise ArgumentError(f"gaussian_nll_loss: variances must not be negative, got {v.data.min()}")
-    if eps <= 0:
+    if not eps > 0:
         raise ArgumentError(f"gaussian_nll_loss: eps must be positive, got {eps}")
     v = v + np.maximum(eps - v._array, 0).astype(v.dtype)
     losses = 0.5 * (np.log(v) + np.square(x - t) / v)

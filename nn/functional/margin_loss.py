@@ -231,7 +231,7 @@ def triplet_margin_with_distance_loss(
 def _triplet(
     name: str, anchor: Any, positive: Any, negative: Any, distance: Any, margin: float, swap: bool, reduction: str
 ) -> Tensor:
-    if margin <= 0:
+    if not margin > 0:
         raise ArgumentError(f"{name}: margin must be positive, got {margin}")
     a, b, c = as_real(name, anchor), as_real(name, positive), as_real(name, negative)
     if not a.ndim == b.ndim == c.ndim:

@@ -8,6 +8,7 @@ import pytest
 
 import autodiff as ad
 import nn
+import nn.functional as F
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 
 
@@ -435,3 +436,21 @@ def test_a_lazy_layer_takes_its_dtype_beforehand_and_is_not_frozen_in_vain():
     assert {held.dtype for held in lazy.state_dict().values()} == {np.dtype(np.float64), np.dtype(np.int64)}
     lazy[0].requires_grad_(False)
     assert [p.requires_grad for p in lazy.parameters()] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda nan: F.softshrink([1.0], nan),
+        lambda nan: F.hardtanh([1.0], nan, 1.0),
+        lambda nan: F.smooth_l1_loss([1.0], [2.0], beta=nan),
+        lambda nan: F.huber_loss([1.0], [2.0], delta=nan),
+        lambda nan: F.gaussian_nll_loss([1.0], [2.0], [1.0], eps=nan),
+        lambda nan: F.triplet_margin_loss([1.0], [2.0], [1.0], margin=nan),
+        lambda nan: nn.FullyConnectedNet([2], reg=nan),
+        lambda nan: nn.LinearRenormSchedule(dmax=nan),
+    ],
+)
+def test_an_option_that_is_no_number_is_refused(call):
+    with pytest.raises(ArgumentError, match="nan"):
+        call(float("nan"))

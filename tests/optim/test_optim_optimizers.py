@@ -438,6 +438,16 @@ def test_refuses_another_optimisers_state_and_stays_as_it_was() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
+@pytest.mark.parametrize("kind", [k for k in vars(optim).values() if isinstance(k, type) and hasattr(k, "_options")])
+def test_every_number_among_the_options_refuses_what_is_none(kind: Any) -> None:
+    parameter = autodiff.tensor(np.ones((2, 2)), requires_grad=True)
+    numbers = [name for name, known in kind._options.items() if known.init and type(known.default) in (int, float)]
+    for name in numbers:
+        for value in (np.nan, "x", None, True, [1.0]):
+            with pytest.raises(ArgumentError, match=f"{kind.__name__}: {name} must be .+, got "):
+                kind([parameter], **{name: value})
+
+
 def test_a_group_of_no_parameters_is_refused_by_name() -> None:
     with pytest.raises(ArgumentError, match="SGD: 'params' of a group are parameters, got a int"):
         optim.SGD([{"params": 3}], lr=0.1)
