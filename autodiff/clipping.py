@@ -68,14 +68,14 @@ def clip_grad_norm_(
     """
     if not max_norm >= 0:
         raise ArgumentError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
-    norm_type = np.inf if norm_type == "inf" else norm_type
-    refuse_wrong("clip_grad_norm_", [("norm_type", norm_type)], {"norm_type": "float"})
+    order: Any = np.inf if norm_type == "inf" else norm_type
+    refuse_wrong("clip_grad_norm_", [("norm_type", order)], {"norm_type": "float"})
     pairs = _with_gradients(parameters)
     # What a gradient of rows leaves out is zero, and adds nothing to a norm of positive order.
-    arrays = [g if not isinstance(g, RowSparse) else g.values() if norm_type > 0 else g.to_dense() for _, g in pairs]
+    arrays = [g if not isinstance(g, RowSparse) else g.values() if order > 0 else g.to_dense() for _, g in pairs]
     wide = {False: np.dtype(np.float64), True: np.dtype(np.complex128)}
-    norms: Any = [np.linalg.norm(g.ravel().astype(wide[g.dtype.kind == "c"], copy=False), norm_type) for g in arrays]
-    total: Any = np.linalg.norm(np.stack(norms), norm_type) if norms else np.float64(0)
+    norms: Any = [np.linalg.norm(g.ravel().astype(wide[g.dtype.kind == "c"], copy=False), order) for g in arrays]
+    total: Any = np.linalg.norm(np.stack(norms), order) if norms else np.float64(0)
     if error_if_nonfinite and not np.isfinite(total):
         raise ArgumentError(f"clip_grad_norm_: the norm of the gradients is {total}")
     # The 1e-6 is PyTorch's.
