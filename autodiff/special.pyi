@@ -412,7 +412,7 @@ def poch(z: ArrayLike, m: ArrayLike) -> Tensor:
     """Differentiable ``poch``."""
 
 def polygamma(n: int, x: ArrayLike) -> Tensor:
-    """The n-th derivative of digamma: ``(-1)^(n + 1) n! zeta(n + 1, x)``."""
+    """The n-th derivative of digamma: ``(-1)^(n + 1) n! zeta(n + 1, x)``; ``n`` is one whole number."""
 
 def powm1(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``powm1``."""
