@@ -672,7 +672,8 @@ def _paired(function: Callable[..., Any], a: SparseArray, b: SparseArray, format
     """What a function of SciPy's that multiplies entries in pairs makes of two arrays: run on the numbers of each."""
     a, b = a._ordered(), b._ordered()
     numbers = [m._numbers() for m in (a, b)]
-    left, right = (function(*pair).tocsr() for pair in ((numbers[0], numbers[1] > 0), (numbers[0] > 0, numbers[1])))
+    pairs = (numbers[0], numbers[1] > 0), (numbers[0] > 0, numbers[1])
+    left, right = (function(*pair).tocsr().astype(np.int64) for pair in pairs)  # of no entries SciPy gives floats
     for found in (left, right):
         found.sum_duplicates()
         found.eliminate_zeros()
@@ -1041,7 +1042,8 @@ def kronsum(A: SparseLike, B: SparseLike, format: str | None = None) -> SparseAr
     [[3.0, 1.0], [0.0, 3.0]]
     """
     a, b = _square("kronsum", A), _square("kronsum", B)
-    return (kron(eye_array(b.shape[0]), a) + kron(b, eye_array(a.shape[0]))).asformat(format)
+    ones = [eye_array(m.shape[0], dtype=m.dtype) for m in (a, b)]
+    return (kron(ones[1], a) + kron(b, ones[0])).asformat(format)
 
 
 def matrix_power(A: SparseLike, power: int) -> SparseArray:

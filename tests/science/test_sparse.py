@@ -381,3 +381,10 @@ def test_what_is_missing_is_named():
     ):
         with pytest.raises(ad.AutodiffError, match=words):
             wrong()
+
+
+def test_kronecker_products_of_nothing_and_of_single_precision():
+    nothing, some = sparse.csr_array((2, 3)), sparse.csr_array(np.float32([[1.0, 2.0], [0.0, 3.0]]))
+    assert sparse.kron(nothing, some).shape == (4, 6)
+    assert sparse.kron(some, nothing).nnz == 0
+    assert sparse.kronsum(some, some).dtype == np.float32
