@@ -755,30 +755,23 @@ grey_erosion = _ranked("grey_erosion", np.min)
 grey_dilation = _ranked("grey_dilation", np.max, True)
 
 
-def maximum_filter1d(
-    input: ArrayLike,
-    size: int,
-    axis: int = -1,
-    output: object = None,
-    mode: str = "reflect",
-    cval: float = 0.0,
-    origin: int = 0,
-) -> Tensor:
-    """``scipy.ndimage.maximum_filter1d``."""
-    return maximum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)  # type: ignore[no-any-return]
+def _along_one_axis(name: str, box: Callable[..., Any]) -> Callable[..., Any]:
+    def filtered(
+        input: Any,
+        size: int,
+        axis: int = -1,
+        output: Any = None,
+        mode: str = "reflect",
+        cval: float = 0.0,
+        origin: int = 0,
+    ) -> Any:
+        return box(input, int(size), None, output, mode, cval, origin, axes=axis)
+
+    return named(filtered, name, f"``scipy.ndimage.{name}``.")
 
 
-def minimum_filter1d(
-    input: ArrayLike,
-    size: int,
-    axis: int = -1,
-    output: object = None,
-    mode: str = "reflect",
-    cval: float = 0.0,
-    origin: int = 0,
-) -> Tensor:
-    """``scipy.ndimage.minimum_filter1d``."""
-    return minimum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)  # type: ignore[no-any-return]
+maximum_filter1d = _along_one_axis("maximum_filter1d", maximum_filter)
+minimum_filter1d = _along_one_axis("minimum_filter1d", minimum_filter)
 
 
 def center_of_mass(

@@ -628,19 +628,19 @@ def _t_var(df: Any) -> Any:
     return where(bare(df) > 1, _from(df, 2, lambda df: df / (df - 2), np.inf), np.nan)
 
 
-def _cauchy_ppf(q: Any) -> Any:
-    low = bare(q) < 0.5
-    return where(low, -1.0, 1.0) / np.tan(pi * where(low, q, 1 - q))
+def _either_side(half: Formula) -> tuple[Formula, Formula]:
+    """The ppf and the isf of a symmetric distribution: ``half(q)`` is how far from the middle the tail is ``q``."""
+
+    def isf(q: Any) -> Any:
+        low = bare(q) < 0.5
+        return where(low, 1.0, -1.0) * half(where(low, q, 1 - q))
+
+    return lambda q: -isf(q), isf
 
 
 def _laplace_half(z: Any, upper: bool) -> Any:
     tail = 0.5 * np.exp(-np.abs(z))
     return where((bare(z) > 0) != upper, 1 - tail, tail)
-
-
-def _laplace_ppf(q: Any) -> Any:
-    low = bare(q) < 0.5
-    return where(low, 1.0, -1.0) * np.log(2 * where(low, q, 1 - q))
 
 
 #: Points and weights of an integral from 0 to 1.
@@ -925,8 +925,7 @@ cauchy = Continuous(
     "cauchy",
     lambda z: -log(pi) - log1p_square(z),
     lambda z: np.arctan2(1.0, -z) / pi,
-    _cauchy_ppf,
-    lambda q: -_cauchy_ppf(q),
+    *_either_side(lambda q: 1 / np.tan(pi * q)),
     lambda: np.nan,
     lambda: np.nan,
     lambda: log(4 * pi),
@@ -1078,8 +1077,7 @@ laplace = Continuous(
     "laplace",
     lambda z: -np.abs(z) - log(2),
     lambda z: _laplace_half(z, False),
-    _laplace_ppf,
-    lambda q: -_laplace_ppf(q),
+    *_either_side(lambda q: -np.log(2 * q)),
     lambda: 0.0,
     lambda: 2.0,
     lambda: log(2) + 1,
@@ -1098,22 +1096,6 @@ logistic = Continuous(
     sf=lambda z: special.expit(-z),
     logcdf=special.log_expit,
     logsf=lambda z: special.log_expit(-z),
-)
-lognorm = Continuous(
-    "lognorm",
-    lambda z, s: -0.5 * (np.log(z) / s) ** 2 - np.log(s * z) - _HALF_LOG_TWO_PI,
-    lambda z, s: special.ndtr(np.log(z) / s),
-    lambda q, s: np.exp(s * special.ndtri(q)),
-    lambda q, s: np.exp(-s * special.ndtri(q)),
-    lambda s: np.exp(0.5 * s * s),
-    lambda s: np.expm1(s * s) * np.exp(s * s),
-    lambda s: 0.5 + _HALF_LOG_TWO_PI + np.log(s),
-    shapes="s",
-    support=_HALF_LINE,
-    open=True,
-    sf=lambda z, s: special.ndtr(-np.log(z) / s),
-    logcdf=lambda z, s: special.log_ndtr(np.log(z) / s),
-    logsf=lambda z, s: special.log_ndtr(-np.log(z) / s),
 )
 norm = Continuous(
     "norm",
@@ -1142,20 +1124,6 @@ pareto = Continuous(
     support=(1.0, np.inf),
     sf=lambda z, b: np.exp(-b * np.log(z)),
     logsf=lambda z, b: -b * np.log(z),
-)
-rayleigh = Continuous(
-    "rayleigh",
-    lambda z: np.log(z) - 0.5 * z * z,
-    lambda z: -np.expm1(-0.5 * z * z),
-    lambda q: np.sqrt(-2 * np.log1p(-q)),
-    lambda q: np.sqrt(-2 * np.log(q)),
-    lambda: (pi / 2) ** 0.5,
-    lambda: 2 - pi / 2,
-    lambda: 1 + 0.5 * _EULER - 0.5 * log(2),
-    support=_HALF_LINE,
-    sf=lambda z: np.exp(-0.5 * z * z),
-    tails=(lambda z: 2 * _log(z) - log(2), None),
-    logsf=lambda z: -0.5 * z * z,
 )
 t = Continuous(
     "t",
@@ -1218,21 +1186,6 @@ vonmises = Continuous(
     valid=lambda kappa: kappa >= 0,
     sf=lambda z, kappa: _vonmises_share(z, kappa, True),
     tails=(lambda z, kappa: _vonmises_tail(-z, kappa), _vonmises_tail),
-)
-weibull_min = Continuous(
-    "weibull_min",
-    lambda z, c: np.log(c) + special.xlogy(c - 1, z) - z**c,
-    lambda z, c: -np.expm1(-(z**c)),
-    lambda q, c: (-np.log1p(-q)) ** (1 / c),
-    lambda q, c: (-np.log(q)) ** (1 / c),
-    lambda c: special.gamma(1 + 1 / c),
-    lambda c: special.gamma(1 + 2 / c) - special.gamma(1 + 1 / c) ** 2,
-    lambda c: _EULER * (1 - 1 / c) - np.log(c) + 1,
-    shapes="c",
-    support=_HALF_LINE,
-    sf=lambda z, c: np.exp(-(z**c)),
-    tails=(lambda z, c: special.xlogy(c, z), None),
-    logsf=lambda z, c: -(z**c),
 )
 
 # --- monotone maps of the rows above --------------------------------------------------------------------------------
@@ -1330,6 +1283,19 @@ levy = _mapped(
     support=_HALF_LINE,
     open=True,
 )
+lognorm = _mapped(
+    "lognorm",
+    lambda z, s: -0.5 * (np.log(z) / s) ** 2 - np.log(s * z) - _HALF_LOG_TWO_PI,
+    norm,
+    lambda z, s: np.log(z) / s,
+    lambda y, s: np.exp(s * y),
+    lambda s: np.exp(0.5 * s * s),
+    lambda s: np.expm1(s * s) * np.exp(s * s),
+    lambda s: 0.5 + _HALF_LOG_TWO_PI + np.log(s),
+    shapes="s",
+    support=_HALF_LINE,
+    open=True,
+)
 lomax = _mapped(
     "lomax",
     lambda z, c: np.log(c) - (c + 1) * np.log1p(z),
@@ -1366,6 +1332,31 @@ powerlaw = _mapped(
     falls=True,
     shapes="a",
     support=(0.0, 1.0),
+)
+rayleigh = _mapped(
+    "rayleigh",
+    lambda z: np.log(z) - 0.5 * z * z,
+    expon,
+    lambda z: 0.5 * z * z,
+    lambda y: np.sqrt(2 * y),
+    lambda: (pi / 2) ** 0.5,
+    lambda: 2 - pi / 2,
+    lambda: 1 + 0.5 * _EULER - 0.5 * log(2),
+    support=_HALF_LINE,
+    tails=(lambda z: 2 * _log(z) - log(2), None),
+)
+weibull_min = _mapped(
+    "weibull_min",
+    lambda z, c: np.log(c) + special.xlogy(c - 1, z) - z**c,
+    expon,
+    lambda z, c: z**c,
+    lambda y, c: y ** (1 / c),
+    lambda c: special.gamma(1 + 1 / c),
+    lambda c: special.gamma(1 + 2 / c) - special.gamma(1 + 1 / c) ** 2,
+    lambda c: _EULER * (1 - 1 / c) - np.log(c) + 1,
+    shapes="c",
+    support=_HALF_LINE,
+    tails=(lambda z, c: special.xlogy(c, z), None),
 )
 weibull_max = _mapped(
     "weibull_max",
