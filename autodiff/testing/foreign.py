@@ -240,7 +240,8 @@ def mutants_of(check: Callable[..., Report], *args: object, **kwargs: object) ->
     Returns
     -------
     Mutants
-        ``untold`` names the arguments whose gradient is zero, which bending does not change.
+        ``untold`` names the arguments whose gradient is zero, which bending does not change, and says so where the
+        gradient does not pass unbent.
 
     Examples
     --------
@@ -254,7 +255,10 @@ def mutants_of(check: Callable[..., Report], *args: object, **kwargs: object) ->
         seen.append(found)
         return found
 
-    labels = {e.argument: e.label for e in _bent(check, args, kwargs, watched).entries}
+    unbent = _bent(check, args, kwargs, watched)
+    if unbent.verdict != "pass":
+        return Mutants(0, (), (f"the gradient does not pass as it is: {unbent.verdict}",))
+    labels = {e.argument: e.label for e in unbent.entries}
     caught, every, untold = [], [], []
     for k, gradient in enumerate(seen[0] if seen else []):
         words = labels.get(k, f"argument {k}")

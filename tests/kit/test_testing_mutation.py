@@ -88,3 +88,14 @@ def test_gradients_of_other_libraries_are_bent_too():
     weak = mutants_of(check_pair, lambda x: x**2, lambda g, x: 2 * g * x, [np.zeros(2)])
     assert not weak.passed
     assert "argument 0 has no gradient at this point" in weak.untold
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [lambda g, x: g * np.sin(x), lambda g, x: g * np.random.default_rng().random(2)],
+    ids=["wrong", "random"],
+)
+def test_mutants_of_what_does_not_pass_are_none(backward):
+    found = mutants_of(check_pair, np.sin, backward, [np.array([0.3, -1.0])])
+    assert not found.passed
+    assert str(found) == "0 of 0; the gradient does not pass as it is: fail"
