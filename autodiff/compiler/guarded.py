@@ -188,6 +188,7 @@ class Traced:
         self.tensors = tensors  # which results are
         self.optimizers: list[Any] = []
         self.cleared: list[int] = []  # whose gradients are forgotten after the optimisers' steps
+        self.switched: list[Any] = []  # of modules, with their new values: train() and eval()
         self._watch: list[Any] = []  # the one of the latest call, and its parts
         self._written: Any = None
         self._rewritten = 0
@@ -240,6 +241,8 @@ class Traced:
             lines.append(f"tensors[{place}]._node._grad = expected[{at}] = {text}")
             if is_array:
                 by_leaf[id(watch.tensors[place]._node)] = text
+        for place in self.bound:  # has another array than the optimiser's record
+            by_leaf.pop(id(watch.tensors[place]._node), None)
         for i, optimizer in enumerate(self.optimizers):
             leaves = [p._node for group in optimizer.param_groups for p in group["params"]]
             known = len(self.optimizers) == 1 and bool(watch.records) and all(id(leaf) in by_leaf for leaf in leaves)

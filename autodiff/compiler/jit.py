@@ -27,7 +27,7 @@ import numpy as np
 
 from autodiff import kernels
 from autodiff.compiler.emit import MISS
-from autodiff.compiler.guarded import Traced, Watch
+from autodiff.compiler.guarded import END, Traced, Watch
 from autodiff.compiler.prepare import Workshop, frozen_code
 from autodiff.compiler.private import private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
@@ -48,6 +48,7 @@ __all__ = ["jit"]
 
 F = TypeVar("F", bound=Callable[..., object])
 _SIMPLE = (np.ndarray, float, int)
+_SCALARS = (bool, int, float, str)
 
 
 def _may_be_declared(thing: Any) -> bool:
@@ -204,6 +205,8 @@ class Jit(Generic[F]):
         for place, value in zip(traced.graded, grads, strict=True):
             tensors[place]._node._grad = value
         del values  # an optimiser writes over arrays that nobody else holds
+        for names, key, value in traced.switched:
+            names[key] = value
         for optimizer in traced.optimizers:
             optimizer.step()
         for place in traced.cleared:
@@ -229,6 +232,7 @@ class Jit(Generic[F]):
         generators = [(g, g.bit_generator.state) for g in self._declared.generators]
         groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]
         options = [(group, {key: value for key, value in group.items() if key != "params"}) for group in groups]
+        parts = [(names, dict(names)) for names in Watch(self._declared).dicts]
         outside = _Sources(self._declared.generators)
         name = getattr(self._function, "__qualname__", "the function")
         standins: list[Any] = []
@@ -261,7 +265,12 @@ class Jit(Generic[F]):
                     raise Unrecordable(recorder.refused)
                 if any(group[key] != value for group, was in options for key, value in was.items()):
                     raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
+                switched = [(names, key) for names, was in parts for key in names | was if _is_another(names, was, key)]
+                for names, key in switched:
+                    if type(names.get(key)) is not bool:
+                        raise Unrecordable(f"it changes {key!r} of a declared module; do that before the call")
                 code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)
+                traced.switched = [(names, key, names[key]) for names, key in switched]
         except Exception as error:  # NumPy may have made one of its own of what was refused
             if not recorder.refused and (not isinstance(error, (Unrecordable, TypeError)) or _is_of_the_call(error)):
                 raise
@@ -275,6 +284,10 @@ class Jit(Generic[F]):
                     node._grad = grad
             for group, settings in options:
                 group.update(settings)
+            for names, was in parts:
+                if any(_is_another(names, was, key) for key in names | was):
+                    names.clear()
+                    names.update(was)
             for generator, was in generators:
                 generator.bit_generator.state = was
         drawn = outside.drawn()
@@ -358,6 +371,12 @@ def _line_of(error: Exception) -> str:
             file = frame.f_code.co_filename
             found = f" ({os.path.basename(file)}, line {number}: {linecache.getline(file, number).strip()[:80]})"
     return found
+
+
+def _is_another(names: dict[Any, Any], were: dict[Any, Any], key: Any) -> bool:
+    """Whether something else stands under a name than before."""
+    now, was = names.get(key, END), were.get(key, END)
+    return now is not was and not (now.__class__ is was.__class__ and now.__class__ in _SCALARS and now == was)
 
 
 def _by_value(value: Any) -> Any:

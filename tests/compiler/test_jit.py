@@ -841,3 +841,45 @@ def test_an_operation_that_nobody_has_called_before() -> None:
     assert len(expected) == len(calls)
     found = np.array(told.replace("[", " ").replace("]", " ").split(), float).reshape(4, 2, 2)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_parameter_that_is_written_before_the_step() -> None:
+    def trained(wrap: Any) -> Any:
+        model = nn.Linear(3, 2, generator=np.random.default_rng(0))
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            (model(x) ** 2).sum().backward()
+            with autodiff.no_grad():
+                for p in model.parameters():
+                    p *= 0.5
+            optimizer.step()
+
+        run = wrap(step, (model, optimizer))
+        return [(run(np.ones((2, 3), np.float32)), bits(model.state_dict())) for _ in range(5)]
+
+    assert trained(lambda f, state: autodiff.jit(f, state=state)) == trained(lambda f, state: f)
+
+
+def test_a_module_is_switched_in_every_call_and_nothing_else_of_it_changes() -> None:
+    model = nn.Sequential(nn.Linear(3, 3, generator=np.random.default_rng(0)), nn.BatchNorm1d(3))
+
+    def evaluated(x: Any) -> Any:
+        model.eval()
+        return model(x)
+
+    run, x = autodiff.jit(evaluated, state=model), np.eye(3, dtype=np.float32)
+    for _ in range(4):
+        model.train()
+        assert bits(run(x)) == bits(evaluated(x))
+        assert not model[1].training
+    for name, changed in {
+        "count": lambda x: setattr(model, "count", getattr(model, "count", 0) + 1),
+        "last": lambda x: setattr(model, "last", model(x)),
+        "eps": lambda x: setattr(model[1], "eps", 0.1),
+    }.items():
+        before = [dict(part.__dict__) for part in model.modules()]
+        with pytest.raises(CompileError, match=f"changes '{name}' of a declared module"):
+            autodiff.jit(changed, state=model)(x)
+        assert [dict(part.__dict__) for part in model.modules()] == before
