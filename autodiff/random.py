@@ -15,13 +15,16 @@ example has a draw of its own. What does not depend on the example is drawn once
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodiff.batching import Lanes
+from autodiff.containers import as_array
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.fused.dropout import drawn
 from autodiff.ops import assignment
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import array
@@ -75,7 +78,7 @@ def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any, sca
         if len(shape) > len(wanted) or np.broadcast_shapes(shape, wanted) != wanted:
             raise ShapeError(f"random.{name}: size={size} for parameters of shape {shape}")
         shape = wanted
-    return np.asarray(getattr(generator, method)(size=shape))
+    return as_array(drawn(methodcaller(method, size=shape), generator))
 
 
 def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
@@ -196,9 +199,9 @@ def permutation(x: ArrayLike, axis: int = 0, *, rng: Source) -> Tensor:
     """
     generator = _generator("permutation", rng, x)
     if isinstance(x, int | np.integer):
-        return array(generator.permutation(int(x)))  # type: ignore[no-any-return]
+        return array(drawn(np.random.Generator.permutation, generator, int(x)))  # type: ignore[no-any-return]
     t = array(x)
-    return np.take(t, generator.permutation(t.shape[axis]), axis=axis)  # type: ignore[return-value]
+    return np.take(t, drawn(np.random.Generator.permutation, generator, t.shape[axis]), axis=axis)  # type: ignore[no-any-return]
 
 
 def shuffle(x: ArrayLike, axis: int = 0, *, rng: Source) -> None:
@@ -239,5 +242,5 @@ def choice(
         )
     t = a if isinstance(a, int | np.integer) else array(a)
     n = int(t) if isinstance(t, int | np.integer) else t.shape[axis]
-    picked = generator.choice(n, size, replace, bare(p), shuffle=shuffle)  # type: ignore[arg-type]
+    picked = drawn(np.random.Generator.choice, generator, n, size, replace, bare(p), 0, shuffle)
     return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)  # type: ignore[no-any-return, return-value]

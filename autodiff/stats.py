@@ -23,6 +23,7 @@ from autodiff import special
 from autodiff.core.errors import ArgumentError, ConvergenceError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive, wrap
 from autodiff.extras import require
+from autodiff.fused.dropout import drawn
 from autodiff.ops import linalg, reductions
 from autodiff.ops.common import bare, quotient
 from autodiff.ops.elementwise import where
@@ -487,8 +488,9 @@ class Continuous(_Named):
         shape = np.broadcast_shapes(*(part.shape for part in (*shapes, middle, width)))
         shape = shape if size is None else tuple(np.atleast_1d(size).tolist())
         if self._draw is not None:
-            return self._draw(source, shape).astype(width.dtype) * width + middle  # type: ignore[no-any-return]
-        return self.ppf((1.0 - source.random(shape)).astype(width.dtype), *shapes, loc=middle, scale=width)  # type: ignore[no-any-return]
+            return drawn(self._draw, source, shape).astype(width.dtype) * width + middle  # type: ignore[no-any-return]
+        below = 1.0 - drawn(np.random.Generator.random, source, shape)
+        return self.ppf(below.astype(width.dtype), *shapes, loc=middle, scale=width)  # type: ignore[no-any-return]
 
 
 # --- what the rows need ---------------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from autodiff.compiler.emit import MISS
 from autodiff.compiler.passes.chains import _heeds, compiles
 from autodiff.compiler.private import _nothing, private, recording
 from autodiff.compiler.record import Recorder, Slot, Unrecordable
+from autodiff.compiler.sources import Sources
 from autodiff.compiler.standin import Recorded, bare, mapped, outlined
 from autodiff.compiler.stepped import Stepped
 from autodiff.compiler.tracer import Declared, Tracer
@@ -411,6 +414,8 @@ def _part(start: int, stop: int, length: int, reverse: bool) -> Callable[[Any], 
 
 
 _loops: OrderedDict[Any, Loop | None] = OrderedDict()
+#: The code of bodies that were run once while all sources of random numbers were looked at, and of those that drew.
+_searched, _drawing = WeakSet[Any](), WeakSet[Any]()
 
 
 def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]) -> tuple[Loop, list[Any], Any] | None:
@@ -418,13 +423,19 @@ def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]
 
     ``carry`` and ``x`` are the first step's; ``tracked`` says of each of their leaves whether a gradient is asked for.
     """
+    code = getattr(getattr(f, "__func__", f), "__code__", type(f))
     for native in (True, False) if compiles() else (False,):
-        try:
-            body = Body(f, carry, x, tracked, native)
-        except Exception:  # whatever it is, the plain loop meets it too, and says so
+        once = partial(Body, f, carry, x, tracked, native)
+        searched = code in _searched
+        body = _pure(code, once, searched)
+        if body is None:
             return None
         values, rebuild, key = body.values, body.rebuild, (native, body.key)
         if key not in _loops:
+            if (
+                searched and _pure(code, once, False) is None
+            ):  # drawn numbers are constants of a body, and make it a new one
+                return None
             try:
                 _loops[key] = Loop(body, _codes(body, lambda: Body(f, carry, x, tracked, False)))
             except (Unrecordable, TypeError, ValueError, IndexError):
@@ -434,6 +445,24 @@ def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]
                 _loops.popitem(last=False)
         if (found := _loops[key]) is not None:
             return found, values, rebuild
+    return None
+
+
+def _pure(code: Any, once: Callable[[], Body], searched: bool) -> Body | None:
+    """What a body has shown; None where it cannot be followed, or draws random numbers."""
+    for _ in range(3):  # another thread may be the one that draws
+        if code in _drawing:
+            return None
+        sources = None if searched else Sources()
+        try:
+            body = once()
+        except Exception:  # whatever it is, the plain loop meets it too, and says so
+            body = None
+        if sources is None or not sources.drawn():
+            _searched.add(code)
+            return body
+        sources.put_back()
+    _drawing.add(code)
     return None
 
 

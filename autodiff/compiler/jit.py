@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import copy
 import functools
-import gc
 import inspect
 import linecache
 import operator
 import os
-import random
 import threading
 import traceback
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace as replaced
-from time import sleep
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -31,6 +27,7 @@ from autodiff.compiler.guarded import END, Traced, Watch
 from autodiff.compiler.prepare import Workshop, frozen_code
 from autodiff.compiler.private import private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
+from autodiff.compiler.sources import Sources, collect, looking
 from autodiff.compiler.standin import Recorded, bare, outlined
 from autodiff.compiler.trace import layout_of
 from autodiff.compiler.tracer import Declared, Tracer, gradient_of, is_standin
@@ -233,7 +230,7 @@ class Jit(Generic[F]):
         groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]
         options = [(group, {key: value for key, value in group.items() if key != "params"}) for group in groups]
         parts = [(names, dict(names)) for names in Watch(self._declared).dicts]
-        outside = _Sources(self._declared.generators)
+        outside = Sources(self._declared.generators)
         name = getattr(self._function, "__qualname__", "the function")
         standins: list[Any] = []
         values: list[Any] = []
@@ -284,10 +281,10 @@ class Jit(Generic[F]):
                     node._grad = grad
             for group, settings in options:
                 group.update(settings)
-            for names, was in parts:
-                if any(_is_another(names, was, key) for key in names | was):
+            for names, were in parts:
+                if any(_is_another(names, were, key) for key in names | were):
                     names.clear()
-                    names.update(was)
+                    names.update(were)
             for generator, was in generators:
                 generator.bit_generator.state = was
         drawn = outside.drawn()
@@ -301,9 +298,9 @@ class Jit(Generic[F]):
             raise CompileError(f"autodiff.jit: {name} changes a list or dict that it was given; return the new one")
         del result, args, kwargs, entered, now
         standins.clear()
-        with _looking:  # who looks at all objects holds all of them
+        with looking:  # who looks at all objects holds all of them
             if recorder.keeps():
-                _collect()
+                collect()
             kept = recorder.keeps()
         if kept:
             raise CompileError(
@@ -391,59 +388,6 @@ def _by_value(value: Any) -> Any:
     except TypeError:
         raise ArgumentError(f"jit: a static argument must be hashable, and a {kind.__name__} is not") from None
     return kind, value
-
-
-_looking = threading.Lock()
-
-
-class _Cycle:
-    """Something that only the collector frees."""
-
-    def __init__(self) -> None:
-        self.itself = self
-
-
-def _collect() -> None:
-    """Have the collector pass, which does nothing while it is at work for another thread."""
-    for _ in range(200):
-        reference = weakref.ref(_Cycle())
-        gc.collect()
-        if reference() is None:
-            return
-        sleep(0.002)
-
-
-class _Sources:
-    """Where random numbers come from that are not declared: all that are alive, and how far each has come."""
-
-    def __init__(self, declared: list[Any]) -> None:
-        ours = {id(generator.bit_generator) for generator in declared}
-        kinds = np.random.BitGenerator, random.Random
-        # Its type is asked, not the thing: stand-ins for what a package deprecates warn when they are asked.
-        with _looking:
-            everything = gc.get_objects()
-            self._found = [thing for thing in everything if issubclass(type(thing), kinds) and id(thing) not in ours]
-            del everything
-        self._found = [thing for thing in self._found if not isinstance(thing, random.SystemRandom)]
-        self._before = list(map(_source_state, self._found))
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()[2], np.random.get_state()[1].tobytes()  # type: ignore[index,union-attr]  # noqa: NPY002
-
-    def drawn(self) -> str:
-        """In words, one that has moved on; of several threads it may have been another that drew."""
-        now = np.random.get_state()  # noqa: NPY002
-        if self._numpy != (now[2], now[1].tobytes()):  # type: ignore[index,union-attr]
-            return "NumPy's global generator"
-        if self._python != random.getstate():
-            return "Python's random module"
-        for source, before in zip(self._found, self._before, strict=True):
-            if _source_state(source) != before:
-                return f"a generator ({type(source).__name__}) that is not declared"
-        return ""
-
-
-def _source_state(source: Any) -> str:
-    return repr(source.state if hasattr(source, "state") else source.getstate())
 
 
 def _is_static(leaf: Any) -> bool:

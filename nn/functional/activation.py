@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.functions import constant_argument
+from autodiff.fused.dropout import drawn
 from nn.functional.common import as_floats, as_input, as_real, as_tensor, in_single, via_single
 from nn.init import default_generator
 
@@ -517,7 +518,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2)
     x = as_real("rrelu", input)
-    slopes = default_generator(generator).uniform(lower, upper, x.shape).astype(x.dtype)
+    slopes = drawn(np.random.Generator.uniform, default_generator(generator), lower, upper, x.shape).astype(x.dtype)
     return np.where(x > 0, x, x * slopes)  # type: ignore[return-value]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.fused.dropout import drawn
 from nn.functional.activation import softmax
 from nn.functional.common import as_number, as_tensor, for_axes
 from nn.init import default_generator
@@ -57,7 +58,7 @@ def _channels(name: str, axes: int, input: Any, p: float, training: bool, genera
     if not training or p == 0:
         return x
     shape = (*x.shape[: x.ndim - axes], *[1] * axes)
-    kept = default_generator(generator).random(shape) >= p
+    kept = drawn(np.random.Generator.random, default_generator(generator), shape) >= p
     return x * (kept / (1 - p) if p < 1 else kept).astype(x.dtype)  # type: ignore[no-any-return]
 
 
@@ -97,7 +98,7 @@ def _alpha(name: str, input: Any, p: float, training: bool, shape: Any, generato
         return x
     if p == 1:
         return x * 0  # type: ignore[no-any-return]
-    kept = (default_generator(generator).random(shape(x)) >= p).astype(x.dtype)
+    kept = (drawn(np.random.Generator.random, default_generator(generator), shape(x)) >= p).astype(x.dtype)
     a = ((1 - p) * (1 + p * _SATURATED**2)) ** -0.5
     return x * (kept * a) + ((1 - kept) * (a * _SATURATED) - a * _SATURATED * p)  # type: ignore[no-any-return]
 
@@ -159,11 +160,11 @@ def gumbel_softmax(
     np.float64(1.0)
     """
     x = as_tensor(logits)
-    noise = default_generator(generator).gumbel(size=x.shape).astype(x.dtype)
+    noise = drawn(np.random.Generator.gumbel, default_generator(generator), 0.0, 1.0, x.shape).astype(x.dtype)
     soft = softmax((x + noise) / tau, dim)
     if not hard:
         return soft
     best = np.expand_dims(soft._array.argmax(dim), dim)
-    ones = np.zeros(x.shape, x.dtype)
-    np.put_along_axis(ones, best, 1, dim)
+    places = np.moveaxis(np.arange(x.shape[dim]).reshape(-1, *[1] * (x.ndim - 1)), 0, dim)
+    ones = np.equal(places, best).astype(x.dtype)
     return soft + (ones - soft._array)  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.dispatch import bare
+from autodiff.fused.dropout import drawn
 from autodiff.fused.windows import per_axis
 from nn.functional.common import as_real, batched, for_axes, via_single
 from nn.init import default_generator
@@ -327,17 +328,18 @@ def _fractional(
     if any(count + w - 1 > n for count, w, n in zip(counts, window, lengths, strict=True)):
         raise ArgumentError(f"{name}: windows {window} and output_size {counts} do not fit an input of shape {x.shape}")
     if random_samples is None:
-        drawn = default_generator(generator).random((*x.shape[:2], axes)).astype(x.dtype)
+        places = (*x.shape[:2], axes)
+        samples = drawn(np.random.Generator.random, default_generator(generator), places).astype(x.dtype)
     else:
-        drawn = np.asarray(bare(random_samples))
-        if drawn.shape != (*x.shape[:2], axes):
-            raise ShapeError(f"{name}: _random_samples of shape {drawn.shape}; it needs {(*x.shape[:2], axes)}")
+        samples = np.asarray(bare(random_samples))
+        if samples.shape != (*x.shape[:2], axes):
+            raise ShapeError(f"{name}: _random_samples of shape {samples.shape}; it needs {(*x.shape[:2], axes)}")
     # The places of every window in the flattened axes, (N, C, *counts, elements of a window). PyTorch's samples of a
     # plane are (W, H), those of a volume (D, H, W).
     order = range(axes)[::-1] if axes == 2 else range(axes)
     where: Any = np.zeros((1,) * (2 + 2 * axes), int)
     for axis, sample in enumerate(order):
-        begin = _starts(drawn[..., sample], lengths[axis], window[axis], counts[axis])
+        begin = _starts(samples[..., sample], lengths[axis], window[axis], counts[axis])
         along = begin[..., None] + np.arange(window[axis])
         shape = [*x.shape[:2], *(1,) * (2 * axes)]
         shape[2 + axis], shape[2 + axes + axis] = along.shape[2:]

@@ -1,6 +1,7 @@
 """``autodiff.jit``: a pure function run once; the same bits as the function itself, and effects refused by name."""
 
 import copy
+import importlib
 import pickle
 import random
 import subprocess
@@ -883,3 +884,29 @@ def test_a_module_is_switched_in_every_call_and_nothing_else_of_it_changes() -> 
         with pytest.raises(CompileError, match=f"changes '{name}' of a declared module"):
             autodiff.jit(changed, state=model)(x)
         assert [dict(part.__dict__) for part in model.modules()] == before
+
+
+IMAGES = np.random.default_rng(0).normal(size=(3, 4, 5))
+DRAWN: dict[str, Any] = {
+    "rrelu": lambda x, g: F.rrelu(x, training=True, generator=g),
+    "dropout1d": lambda x, g: F.dropout1d(x, 0.3, True, generator=g),
+    "alpha_dropout": lambda x, g: F.alpha_dropout(x, 0.3, True, generator=g),
+    "gumbel_softmax": lambda x, g: F.gumbel_softmax(x, hard=True, generator=g) * F.gumbel_softmax(x, generator=g),
+    "fractional_max_pool2d": lambda x, g: F.fractional_max_pool2d(x, 2, 2, generator=g),
+    "normal": lambda x, g: autodiff.random.normal(x, autodiff.random.standard_normal(rng=g), rng=g),
+    "permutation": lambda x, g: autodiff.random.permutation(x, rng=g),
+    "choice": lambda x, g: autodiff.random.choice(x, 2, rng=g),
+    "norm": lambda x, g: autodiff.stats.norm.rvs(loc=x, random_state=g),
+    "gamma": lambda x, g: autodiff.stats.gamma.rvs(np.abs(x), random_state=g),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_library_draws_in_every_call(name: str) -> None:
+    importlib.import_module("autodiff.stats")
+    ours, theirs = np.random.default_rng(1), np.random.default_rng(1)
+    slope = autodiff.grad(lambda x, g: np.sum(np.sin(DRAWN[name](x, g))))
+    run = autodiff.jit(lambda x: slope(x, ours), state=ours)
+    for i in range(4):
+        assert bits(run(IMAGES + i)) == bits(slope(IMAGES + i, theirs))
+    assert ours.bit_generator.state == theirs.bit_generator.state

@@ -2,6 +2,7 @@
 warnings and refusals.
 """
 
+import random
 import threading
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import autodiff as ad
 import nn
 from autodiff.compiler import body
 from autodiff.fast.thresholds import THRESHOLDS
+from nn import functional as F
 
 native: Any
 try:
@@ -287,3 +289,36 @@ def test_short_loops_are_python_and_long_ones_are_not(served: list[bool], monkey
 def test_large_arrays_are_left_to_numpy(served: list[bool]) -> None:
     same(lambda: ad.scan(lambda c, x: (np.tanh(c) + x[0], None), np.ones(5000), XS)[0])
     assert served == [False]
+
+
+DRAWS: dict[str, Any] = {
+    "numpy": lambda g, c: g.normal(size=2),
+    "numpy, of one": lambda g, c: g.normal(),
+    "global": lambda g, c: np.random.normal(),  # noqa: NPY002
+    "python": lambda g, c: random.random(),
+    "library": lambda g, c: ad.random.normal(0.0, c, rng=g),
+    "layer": lambda g, c: F.alpha_dropout(c, 0.3, True, generator=g),
+    "a branch": lambda g, c: c if g.random() < 0.5 else -c,
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_body_that_draws_is_the_plain_loop(name: str) -> None:
+    def body(c: Any, x: Any) -> Any:
+        return 0.9 * c + x * DRAWS[name](g, c), c
+
+    for _ in range(2):
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        g, expected = np.random.default_rng(0), ad.tensor(np.ones(2))
+        for x in np.linspace(0, 1, 600):
+            expected = body(expected, x)[0]
+        after = g.bit_generator.state, random.getstate(), str(np.random.get_state())  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        g = np.random.default_rng(0)
+        found, _ = ad.scan(body, np.ones(2), np.linspace(0, 1, 600))
+        if threading.active_count() > 1:
+            pytest.skip("among several threads nothing is put back")
+        np.testing.assert_array_equal(found.data, expected.data)
+        assert after == (g.bit_generator.state, random.getstate(), str(np.random.get_state()))  # noqa: NPY002
