@@ -83,7 +83,7 @@ class _Closing(Tracer):
         self.seen = len(self.recorder.ops)
         outs = result if isinstance(result, tuple) else (result,)
         given = [self.reference(value) for value in inputs]
-        self.calls.append((op, given, attrs, [self.reference(out)[0] for out in outs]))
+        self.calls.append((op, given, self.recorder.template(attrs), [self.reference(out)[0] for out in outs]))
         return result
 
     def catch_up(self) -> None:
@@ -91,7 +91,8 @@ class _Closing(Tracer):
         for op in self.recorder.ops[self.seen :]:
             if op.kind != "call" or op.writes:
                 raise Unrecordable("an array that is written into")
-            self.calls.append((op.target, op.args, op.kwargs, [slot.index for slot in op.outs()]))
+            target = _as_array if op.target is np.asarray else op.target
+            self.calls.append((target, op.args, op.kwargs, [slot.index for slot in op.outs()]))
         self.seen = len(self.recorder.ops)
 
     def reference(self, value: Any) -> Any:
@@ -262,7 +263,8 @@ class Loop(Fused):
 
             for op, given, attrs, made in body.calls:
                 if isinstance(op, Primitive | Fused):
-                    result = apply(op, [_meant(value, known) for value in given], attrs)
+                    options = mapped(lambda part: getattr(part, "_data", part), _filled(attrs, known))
+                    result = apply(op, [_meant(value, known) for value in given], options)
                 else:
                     result = op(*_filled(given, known), **_filled(attrs, known))
                 known |= zip(made, result if isinstance(result, (tuple, list)) else (result,), strict=True)
@@ -365,6 +367,11 @@ def _meant(reference: Any, known: dict[int, Any]) -> Any:
         return reference
     found = known[reference[0]]
     return found if reference[1] or not hasattr(found, "_node") else constant(found)
+
+
+def _as_array(value: Any, *args: Any, **kwargs: Any) -> Any:
+    """What makes a number an array; a Tensor is one."""
+    return value if hasattr(value, "_node") else np.asarray(value, *args, **kwargs)
 
 
 def _filled(template: Any, known: dict[int, Any]) -> Any:

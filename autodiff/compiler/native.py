@@ -576,7 +576,7 @@ class Emitter:
         if casts or not value.size:
             raise Unrecordable("a reduction that casts, or of nothing")
         axes = range(value.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        over = sorted({a % value.ndim for a in axes})
+        over = sorted({a % value.ndim for a in axes}) if value.ndim else []
         if np.prod([value.shape[a] for a in over]) > _LONGEST_SUM:
             raise Unrecordable("a long sum, which NumPy adds up in pairs")
         kept = [a for a in range(value.ndim) if a not in over]

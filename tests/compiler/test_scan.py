@@ -322,3 +322,44 @@ def test_a_body_that_draws_is_the_plain_loop(name: str) -> None:
             pytest.skip("among several threads nothing is put back")
         np.testing.assert_array_equal(found.data, expected.data)
         assert after == (g.bit_generator.state, random.getstate(), str(np.random.get_state()))  # noqa: NPY002
+
+
+#: What derivatives of the second order, and of the first where zero meets infinity, find in the operations of a body.
+AGAIN: dict[str, Any] = {
+    "sorted": lambda c, x: np.sort(np.sin(c) * x),
+    "in the order of the values": lambda c, x: np.sin(c) * x + c[np.argsort(c)] ** 2,
+    "by indices along an axis": lambda c, x: np.take_along_axis(np.sin(c), np.argsort(c), -1) * x,
+    "the middle ones": lambda c, x: np.partition(np.sin(c), 1) * x,
+    "a number among the results": lambda c, x: np.sin(c) * F.softplus(np.sum(c * x)),
+    "a number that is summed": lambda c, x: np.sin(c) * np.sum(np.sum(c * x), axis=-1),
+    "infinity": lambda c, x: np.where(c > 9, 1 / (c - c), np.sin(c)) * F.softplus(np.sum(c) * x),
+}
+
+
+@pytest.mark.filterwarnings("ignore:(divide|invalid)")
+@pytest.mark.parametrize("name", AGAIN)
+def test_second_derivatives_are_the_plain_loops(name: str) -> None:
+    def body(c: Any, x: Any) -> Any:
+        c = AGAIN[name](c, x) + 0.1 * c
+        return c, (np.sum(c), np.argmax(c))
+
+    def plain(c: Any) -> Any:
+        total = 0.0
+        for x in np.linspace(0.5, 1.2, 4):
+            c, (y, _) = body(c, x)
+            total = total + y**2
+        return np.sum(np.cos(c)) + total
+
+    def scanned(c: Any) -> Any:
+        c, (ys, _) = ad.scan(body, c, np.linspace(0.5, 1.2, 4))
+        return np.sum(np.cos(c)) + np.sum(ys**2)
+
+    number = [np.array(0.7)] if name in ("infinity", "a number that is summed") else []
+    for start in (np.array([0.3, -0.4, 0.9]), np.array([-0.8, 0.5, 0.1]), *number):
+        np.testing.assert_allclose(ad.grad(scanned)(start), ad.grad(plain)(start), rtol=1e-12)
+        for second in (
+            lambda f: ad.grad(lambda c: np.sum(ad.grad(f)(c) ** 2)),
+            lambda f: ad.hessian(f),
+            lambda f: ad.vmap(ad.grad(f), axis_size=2, in_axes=None),
+        ):
+            np.testing.assert_allclose(second(scanned)(start), second(plain)(start), rtol=1e-9, atol=1e-12)
