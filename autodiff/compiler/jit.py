@@ -46,6 +46,8 @@ __all__ = ["jit"]
 F = TypeVar("F", bound=Callable[..., object])
 _SIMPLE = (np.ndarray, float, int)
 _SCALARS = (bool, int, float, str)
+#: So many sets of modules among the arguments are remembered, each of which is held, and so many traces of a function.
+_MODELS, _MOST = 16, 256
 
 
 def _may_be_declared(thing: Any) -> bool:
@@ -119,10 +121,12 @@ class Jit(Generic[F]):
             undeclared = [leaf for leaf in leaves if id(leaf) not in known and _may_be_declared(leaf)]
             if undeclared:  # a module among the arguments is as good as one in state
                 others = {id(thing): thing for thing in undeclared}
-                child = self._for_arguments.get(tuple(others))
+                child = self._for_arguments.pop(tuple(others), None)
                 if child is None:
                     child = Jit(self._function, (*self._state, *others.values()), self._static)
-                    self._for_arguments[tuple(others)] = child
+                self._for_arguments[tuple(others)] = child  # the latest is the last
+                if len(self._for_arguments) > _MODELS:
+                    self._for_arguments.pop(next(iter(self._for_arguments)), None)
                 result = self._applied(child, args, kwargs, static)
                 self._latest = child
                 return result
@@ -132,6 +136,9 @@ class Jit(Generic[F]):
         if any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves):
             return self._applied(self._function, args, kwargs, static)  # differentiated from outside
         with self._lock:
+            if len(self._known) > _MOST:
+                self._known.clear()
+                self._met.clear()
             watch = self._watch
             if watch is None or not watch.holds():
                 watch = self._watch = Watch(self._declared)
@@ -399,8 +406,8 @@ def _kind_of(leaf: Any, declared: Declared) -> Any:
         return leaf.shape, leaf.dtype, leaf.strides
     if isinstance(leaf, Tensor):
         return "tensor", layout_of(leaf._data)
-    if isinstance(leaf, np.ndarray):
-        return layout_of(leaf)
+    if isinstance(leaf, np.ndarray):  # a memmap, say
+        return leaf.__class__, leaf.shape, leaf.dtype, leaf.strides
     if isinstance(leaf, (bool, int, float, complex, np.generic)):
         return leaf.__class__
     if _is_static(leaf):

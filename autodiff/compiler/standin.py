@@ -43,12 +43,12 @@ def _ufuncs(names: str, ufuncs: str) -> dict[str, Any]:
 
 
 def _pythons(name: str) -> Any:
-    return getattr(operator, f"{name}_" if name in ("and", "or") else name)
+    return divmod if name == "divmod" else getattr(operator, f"{name}_" if name in ("and", "or") else name)
 
 
 _BINARY = _ufuncs(
-    "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift",
-    "add subtract multiply true_divide floor_divide remainder power matmul bitwise_and bitwise_or bitwise_xor"
+    "add sub mul truediv floordiv mod divmod pow matmul and or xor lshift rshift",
+    "add subtract multiply true_divide floor_divide remainder divmod power matmul bitwise_and bitwise_or bitwise_xor"
     " left_shift right_shift",
 )
 _COMPARED = _ufuncs("eq ne lt le gt ge", "equal not_equal less less_equal greater greater_equal")

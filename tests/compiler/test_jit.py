@@ -1,11 +1,13 @@
 """``autodiff.jit``: a pure function run once; the same bits as the function itself, and effects refused by name."""
 
 import copy
+import gc
 import importlib
 import pickle
 import random
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -910,3 +912,28 @@ def test_the_library_draws_in_every_call(name: str) -> None:
     for i in range(4):
         assert bits(run(IMAGES + i)) == bits(slope(IMAGES + i, theirs))
     assert ours.bit_generator.state == theirs.bit_generator.state
+
+
+def test_arrays_of_another_class_go_by_their_layout(tmp_path: Any) -> None:
+    mean = autodiff.jit(lambda x: np.mean(x))
+    for n in (3, 6, 3):
+        x = np.memmap(tmp_path / str(n), np.float64, "w+", shape=n)
+        x[...] = np.arange(n)
+        assert float(mean(x)) == (n - 1) / 2
+
+
+def test_quotients_and_remainders_at_once() -> None:
+    x = np.array([5.5, -3.0])
+    parts = lambda x, n: (divmod(x, 2), divmod(7, x), divmod(n, 2))
+    assert bits(autodiff.jit(parts)(x, 9)) == bits(parts(x, 9))
+
+
+def test_modules_among_the_arguments_are_held_for_a_while() -> None:
+    run, references = autodiff.jit(lambda m, x: m(x)), []
+    for i in range(40):
+        module, x = nn.Linear(2, 2, generator=np.random.default_rng(i)), np.eye(2, dtype=np.float32)
+        references.append(weakref.ref(module))
+        assert bits(run(module, x)) == bits(module(x))
+    del module
+    gc.collect()
+    assert sum(reference() is not None for reference in references) <= 20
