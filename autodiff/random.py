@@ -178,7 +178,8 @@ def multivariate_normal(mean: ArrayLike, cov: ArrayLike, size: Size = None, *, r
     Tensor, shape (*size, n)
     """
     lead = () if size is None else tuple(np.atleast_1d(size))
-    z = _generator("multivariate_normal", rng, mean, cov).standard_normal((*lead, np.shape(bare(mean))[-1]))  # type: ignore[arg-type, misc]
+    shape = (*lead, np.shape(bare(mean))[-1])  # type: ignore[misc]
+    z = drawn(np.random.Generator.standard_normal, _generator("multivariate_normal", rng, mean, cov), shape)
     return array(mean) + z @ np.linalg.cholesky(array(cov)).T  # type: ignore[no-any-return]
 
 

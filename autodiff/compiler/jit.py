@@ -237,7 +237,7 @@ class Jit(Generic[F]):
         groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]
         options = [(group, {key: value for key, value in group.items() if key != "params"}) for group in groups]
         parts = [(names, dict(names)) for names in Watch(self._declared).dicts]
-        outside = Sources(self._declared.generators)
+        outside = tracer.outside = Sources(self._declared.generators)
         name = getattr(self._function, "__qualname__", "the function")
         standins: list[Any] = []
         values: list[Any] = []

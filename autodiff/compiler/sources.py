@@ -46,6 +46,7 @@ class Sources:
             everything = gc.get_objects()
             found = [thing for thing in everything if issubclass(type(thing), kinds) and id(thing) not in ours]
             del everything
+        self._ids = ours | {id(thing) for thing in found}
         self._all: list[tuple[str, Any, Any]] = [  # in words, how to ask where it is, and how to put it back
             ("NumPy's global generator", np.random.get_state, np.random.set_state),
             ("Python's random module", random.getstate, random.setstate),
@@ -59,6 +60,9 @@ class Sources:
             else:
                 self._all.append((words, partial(getattr, thing, "state"), partial(setattr, thing, "state")))
         self._before = [state() for _, state, _ in self._all]
+
+    def __contains__(self, thing: Any) -> bool:
+        return id(thing) in self._ids
 
     def drawn(self) -> str:
         """In words, one that has moved on; of several threads it may have been another that drew."""

@@ -11,6 +11,7 @@ import numpy as np
 from autodiff.batching import Batched
 from autodiff.compiler.private import in_one_call, private
 from autodiff.compiler.record import Op, Recorder, Unrecordable
+from autodiff.compiler.sources import Sources
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.compiler.walked import Shadow, asked_at_the_end, recorded_walk
 from autodiff.containers import as_array
@@ -32,6 +33,7 @@ class Tracer:
         self.declared = declared
         self.stepped: list[Any] = []
         self.taken: dict[int, Any] = {}  # the gradients along which the first optimiser steps
+        self.outside: Sources | None = None  # where random numbers come from that were there before
         self.began = tick()
         self._come_to = {id(g): repr(g.bit_generator.state) for g in declared.generators}
 
@@ -116,6 +118,8 @@ class Tracer:
     def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
         """Random numbers of the library's, drawn anew in every call."""
         if not any(generator is one for one in self.declared.generators):
+            if self.outside is not None and generator.bit_generator not in self.outside:
+                return draw(generator, *args)  # made by the function itself
             self.recorder.refuse("random numbers from a generator that is not declared; name it in state=(...)")
         self.refuse_other_draws()
         op = Op("draw", draw, (generator, *args))

@@ -895,7 +895,7 @@ DRAWN: dict[str, Any] = {
     "alpha_dropout": lambda x, g: F.alpha_dropout(x, 0.3, True, generator=g),
     "gumbel_softmax": lambda x, g: F.gumbel_softmax(x, hard=True, generator=g) * F.gumbel_softmax(x, generator=g),
     "fractional_max_pool2d": lambda x, g: F.fractional_max_pool2d(x, 2, 2, generator=g),
-    "normal": lambda x, g: autodiff.random.normal(x, autodiff.random.standard_normal(rng=g), rng=g),
+    "normal": lambda x, g: autodiff.random.normal(x, autodiff.random.uniform(rng=g), rng=g),
     "permutation": lambda x, g: autodiff.random.permutation(x, rng=g),
     "choice": lambda x, g: autodiff.random.choice(x, 2, rng=g),
     "norm": lambda x, g: autodiff.stats.norm.rvs(loc=x, random_state=g),

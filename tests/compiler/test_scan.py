@@ -296,7 +296,7 @@ DRAWS: dict[str, Any] = {
     "numpy, of one": lambda g, c: g.normal(),
     "global": lambda g, c: np.random.normal(),  # noqa: NPY002
     "python": lambda g, c: random.random(),
-    "library": lambda g, c: ad.random.normal(0.0, c, rng=g),
+    "library": lambda g, c: ad.random.normal(c, 1.0, rng=g),
     "layer": lambda g, c: F.alpha_dropout(c, 0.3, True, generator=g),
     "a branch": lambda g, c: c if g.random() < 0.5 else -c,
 }
