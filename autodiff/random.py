@@ -21,12 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.batching import Lanes
-from autodiff.containers import as_array
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.fused.dropout import drawn
 from autodiff.ops import assignment
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, drawn
 from autodiff.ops.shaping import array
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any, sca
         if len(shape) > len(wanted) or np.broadcast_shapes(shape, wanted) != wanted:
             raise ShapeError(f"random.{name}: size={size} for parameters of shape {shape}")
         shape = wanted
-    return as_array(drawn(methodcaller(method, size=shape), generator))
+    return drawn(methodcaller(method, size=shape), generator)
 
 
 def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:

@@ -23,9 +23,8 @@ from autodiff import special
 from autodiff.core.errors import ArgumentError, ConvergenceError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive, wrap
 from autodiff.extras import require
-from autodiff.fused.dropout import drawn
 from autodiff.ops import linalg, reductions
-from autodiff.ops.common import bare, quotient
+from autodiff.ops.common import bare, drawn, quotient
 from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _tensor

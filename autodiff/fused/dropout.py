@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.modes import ORDINARY, current_state
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import fused
+from autodiff.ops.common import drawn
 
 __all__ = ["dropout", "dropout_mask"]
 
@@ -71,12 +71,6 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
     bits = _BITS if threshold % 2 ** (_BITS - _FEW_BITS) else _FEW_BITS
     raw = drawn(_random_bits, generator, math.prod(shape), bits)
     return np.greater_equal(raw, threshold >> (_BITS - bits)).reshape(shape)  # type: ignore[no-any-return]
-
-
-def drawn(draw: Any, generator: np.random.Generator, *args: Any) -> Any:
-    """``draw(generator, *args)``, which a function under ``jit`` draws in every call. All of the library draw here."""
-    tracer = (current_state() or ORDINARY).tracer
-    return draw(generator, *args) if tracer is None else tracer.draw(draw, generator, *args)
 
 
 # Whose raw numbers are 64 random bits.

@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from autodiff import dispatch
 from autodiff.batching import Lanes
 from autodiff.core.errors import DTypeError
+from autodiff.core.modes import ORDINARY, current_state
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.zero_times_infinity import finite
 
@@ -106,3 +107,9 @@ def spread(g: ArrayLike, shape: tuple[int, ...], axis: int | Sequence[int] | Non
         filled[...] = g
         return filled  # type: ignore[return-value]
     return np.broadcast_to(g, shape)  # type: ignore[return-value]
+
+
+def drawn(draw: Any, generator: np.random.Generator, *args: Any) -> Any:
+    """``draw(generator, *args)``, which a function under ``jit`` draws in every call. All of the library draw here."""
+    tracer = (current_state() or ORDINARY).tracer
+    return draw(generator, *args) if tracer is None else tracer.draw(draw, generator, *args)

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.functions import constant_argument
-from autodiff.fused.dropout import drawn
+from autodiff.ops.common import drawn
 from nn.functional.common import as_floats, as_input, as_real, as_tensor, in_single, via_single
 from nn.init import default_generator
 

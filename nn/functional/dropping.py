@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.fused.dropout import drawn
+from autodiff.ops.common import drawn
 from nn.functional.activation import softmax
 from nn.functional.common import as_number, as_tensor, for_axes
 from nn.init import default_generator

@@ -12,8 +12,8 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.dispatch import bare
-from autodiff.fused.dropout import drawn
 from autodiff.fused.windows import per_axis
+from autodiff.ops.common import drawn
 from nn.functional.common import as_real, batched, for_axes, via_single
 from nn.init import default_generator
 
