@@ -115,11 +115,9 @@ class _Layer(Module):
     ) -> None:
         super().__init__()
         names = self._attentions
+        shared: dict[str, Any] = {"batch_first": batch_first, "dtype": dtype, "generator": generator}
         for name in names:
-            attention = MultiheadAttention(
-                d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype, generator=generator
-            )
-            self.add_module(name, attention)
+            self.add_module(name, MultiheadAttention(d_model, nhead, dropout, bias, **shared))
         self.linear1 = Linear(d_model, dim_feedforward, bias, dtype, generator)
         self.dropout = Dropout(dropout, generator)
         self.linear2 = Linear(dim_feedforward, d_model, bias, dtype, generator)
@@ -129,6 +127,12 @@ class _Layer(Module):
             self.add_module(f"dropout{i + 1}", Dropout(dropout, generator))
         self.norm_first = norm_first
         self.activation = _activation(activation)
+
+    def _attended(self, x: Any, padding: Any, mask: Any, is_causal: bool) -> Any:
+        """The first sublayer, self-attention."""
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        options = {"need_weights": False, "attn_mask": mask, "is_causal": is_causal}
+        return self._residual(x, 1, lambda x: self.self_attn(x, x, x, padding, **options)[0])
 
     def _residual(self, x: Any, number: int, sublayer: Callable[[Tensor], Tensor]) -> Any:
         norm, dropout = getattr(self, f"norm{number}"), getattr(self, f"dropout{number}")
@@ -202,13 +206,7 @@ class TransformerEncoderLayer(_Layer):
         Tensor
             Of src's shape.
         """
-
-        def attend(x: Any) -> Any:
-            return self.self_attn(
-                x, x, x, src_key_padding_mask, need_weights=False, attn_mask=src_mask, is_causal=is_causal
-            )[0]
-
-        x = self._residual(src if isinstance(src, Tensor) else Tensor(src), 1, attend)
+        x = self._attended(src, src_key_padding_mask, src_mask, is_causal)
         return self._residual(x, 2, self._feed_forward)  # type: ignore[no-any-return]
 
 
@@ -259,16 +257,11 @@ class TransformerDecoderLayer(_Layer):
         """
         memory = memory if isinstance(memory, Tensor) else Tensor(memory)
 
-        def attend(x: Any) -> Any:
-            return self.self_attn(
-                x, x, x, tgt_key_padding_mask, need_weights=False, attn_mask=tgt_mask, is_causal=tgt_is_causal
-            )[0]
-
         def look(x: Any) -> Any:
             options = {"need_weights": False, "attn_mask": memory_mask, "is_causal": memory_is_causal}
             return self.multihead_attn(x, memory, memory, memory_key_padding_mask, **options)[0]
 
-        x = self._residual(tgt if isinstance(tgt, Tensor) else Tensor(tgt), 1, attend)
+        x = self._attended(tgt, tgt_key_padding_mask, tgt_mask, tgt_is_causal)
         return self._residual(self._residual(x, 2, look), 3, self._feed_forward)  # type: ignore[no-any-return]
 
 
