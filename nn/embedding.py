@@ -82,6 +82,11 @@ class Embedding(Module):
         self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
         self.sparse = sparse
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype) if _weight is None else _weight)
+        if self.weight.shape != (num_embeddings, embedding_dim):
+            raise ShapeError(
+                f"{type(self).__name__}: a _weight of shape {self.weight.shape} for {num_embeddings} embeddings of"
+                f" {embedding_dim} numbers"
+            )
         if _weight is None:
             self.reset_parameters(generator)
 

@@ -9,6 +9,7 @@ import pytest
 import autodiff as ad
 import nn
 import nn.functional as F
+import optim
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 
 
@@ -409,6 +410,8 @@ def test_a_batch_that_is_refused_is_not_counted(kind):
         (lambda: nn.ReflectionPad1d(2.5), "ReflectionPad1d: padding needs one integer or 2, got 2.5"),
         (lambda: nn.CircularPad1d(None), "CircularPad1d: padding needs one integer or 2, got None"),
         (lambda: nn.Unflatten(1, None), "Unflatten: sizes are integers"),
+        (lambda: optim.JSONLog("run.jsonl", every=0), "every must be a positive int, got 0"),
+        (lambda: optim.TensorBoardLog(every=2.5, writer=object()), "every must be a positive int, got 2.5"),
         (lambda: nn.Unflatten(1, (2, 2.5)), "Unflatten: sizes are integers"),
         (lambda: nn.utils.clip_grad_norm_([], 1.0, "2"), "clip_grad_norm_: norm_type must be a number, got '2'"),
     ],
@@ -454,3 +457,9 @@ def test_a_lazy_layer_takes_its_dtype_beforehand_and_is_not_frozen_in_vain():
 def test_an_option_that_is_no_number_is_refused(call):
     with pytest.raises(ArgumentError, match="nan"):
         call(float("nan"))
+
+
+@pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
+def test_given_vectors_fit_the_sizes_of_their_embedding(kind):
+    with pytest.raises(ShapeError, match=r"a _weight of shape \(5, 2\) for 10 embeddings of 3 numbers"):
+        kind(10, 3, _weight=np.ones((5, 2)))
