@@ -176,7 +176,7 @@ def multivariate_normal(mean: ArrayLike, cov: ArrayLike, size: Size = None, *, r
     Tensor, shape (*size, n)
     """
     lead = () if size is None else tuple(np.atleast_1d(size))
-    shape = (*lead, np.shape(bare(mean))[-1])  # type: ignore[misc]
+    shape = (*lead, np.shape(bare(mean))[-1])  # type: ignore[arg-type, misc]
     z = drawn(np.random.Generator.standard_normal, _generator("multivariate_normal", rng, mean, cov), shape)
     return array(mean) + z @ np.linalg.cholesky(array(cov)).T  # type: ignore[no-any-return]
 
