@@ -72,13 +72,26 @@ def per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
     return [value] * groups
 
 
+def numbers_per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
+    """One finite number for every parameter group."""
+    values = per_group(name, optimizer, value)
+    check_finite(name, **{f"value {i}": v for i, v in enumerate(values)})
+    return values
+
+
+def check_finite(name: str, **values: Any) -> None:
+    """Refuse options that are NaN, infinite or no numbers."""
+    for option, value in values.items():
+        check(hasattr(value, "__float__") and math.isfinite(value), f"{name}: {option} must be finite, got {value!r}")
+
+
 def _momentum_range(name: str, optimizer: Any, low: Any, high: Any, begin: bool) -> tuple[list[Any], list[Any]]:
     """The lowest and the highest momentum of every group; at the beginning the groups hold them and start high."""
     check(
         not {"betas", "momentum"}.isdisjoint(optimizer.param_groups[0]),
         f"{name}: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
     )
-    lows, highs = (per_group(f"{name} {w}_momentum", optimizer, v) for w, v in (("base", low), ("max", high)))
+    lows, highs = (numbers_per_group(f"{name} {w}_momentum", optimizer, v) for w, v in (("base", low), ("max", high)))
     if begin:
         for group, least, most in zip(optimizer.param_groups, lows, highs, strict=True):
             _set_momentum(group, most)
@@ -327,6 +340,7 @@ class PolynomialLR(_Chainable):
 
     def __init__(self, optimizer: HasGroups, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         check_counts("PolynomialLR", total_iters=total_iters)
+        check_finite("PolynomialLR", power=power)
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
@@ -346,6 +360,7 @@ class StepLR(_Chainable):
 
     def __init__(self, optimizer: HasGroups, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         check_counts("StepLR", step_size=step_size)
+        check_finite("StepLR", gamma=gamma)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -375,6 +390,7 @@ class MultiStepLR(_Chainable):
         )
         self.milestones = sorted(milestones)
         check(all(map(_whole, self.milestones)), f"MultiStepLR: milestones must be ints, got {self.milestones}")
+        check_finite("MultiStepLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -390,6 +406,7 @@ class ExponentialLR(_Chainable):
     _example = ("gamma=0.5", 3, "[1.0, 0.5, 0.25, 0.125]")
 
     def __init__(self, optimizer: HasGroups, gamma: float, last_epoch: int = -1) -> None:
+        check_finite("ExponentialLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -596,13 +613,14 @@ class CyclicLR(Schedule):
         modes = ("triangular", "triangular2", "exp_range")
         check(mode in modes or scale_fn is not None, f"CyclicLR: mode must be one of {modes}, got {mode!r}")
         check_choice("CyclicLR: scale_mode", scale_mode, "cycle", "iterations")
+        check_finite("CyclicLR", gamma=gamma)
         down = step_size_up if step_size_down is None else step_size_down
         check(step_size_up > 0 and down > 0, f"CyclicLR: steps must be positive, got {step_size_up} and {down}")
-        lows = per_group("CyclicLR base_lr", optimizer, base_lr)
+        lows = numbers_per_group("CyclicLR base_lr", optimizer, base_lr)
         if last_epoch == -1:
             for group, low in zip(optimizer.param_groups, lows, strict=True):
                 group["lr"] = low
-        self.max_lrs = per_group("CyclicLR max_lr", optimizer, max_lr)
+        self.max_lrs = numbers_per_group("CyclicLR max_lr", optimizer, max_lr)
         self.total_size = float(step_size_up + down)
         self.step_ratio = step_size_up / self.total_size
         self.mode, self.gamma = mode, gamma
@@ -694,6 +712,11 @@ class OneCycleLR(Schedule):
         check_counts("OneCycleLR", total_steps=total_steps)
         check(0 <= pct_start <= 1, f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start!r}")
         check_choice("OneCycleLR: anneal_strategy", anneal_strategy, "cos", "linear")
+        check(
+            div_factor > 0 and final_div_factor > 0,
+            f"OneCycleLR: div_factor and final_div_factor must be positive, got {div_factor} and {final_div_factor}",
+        )
+        tops = numbers_per_group("OneCycleLR max_lr", optimizer, max_lr)
         self.total_steps, self.anneal_strategy, self.cycle_momentum = total_steps, anneal_strategy, cycle_momentum
         up = float(pct_start * total_steps) - 1
         # (last step, rate from, rate to, momentum from, momentum to): the names are keys of a parameter group.
@@ -705,9 +728,7 @@ class OneCycleLR(Schedule):
         else:
             self._phases.append([total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"])
         if last_epoch == -1:
-            for group, top in zip(
-                optimizer.param_groups, per_group("OneCycleLR max_lr", optimizer, max_lr), strict=True
-            ):
+            for group, top in zip(optimizer.param_groups, tops, strict=True):
                 group["initial_lr"] = top / div_factor
                 group["max_lr"] = top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
@@ -843,6 +864,10 @@ class SequentialLR(_Several):
             f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones, got {len(milestones)}",
         )
         self._milestones = list(milestones)
+        check(
+            all(map(_whole, self._milestones)) and self._milestones == sorted(self._milestones),
+            f"SequentialLR: milestones are ints that rise, got {self._milestones}",
+        )
         self.last_epoch = last_epoch + 1
         # Making the schedules has set rates already; begin again, with the first alone.
         for group in optimizer.param_groups:
@@ -950,7 +975,7 @@ class ReduceLROnPlateau(Schedule):
         check_choice("ReduceLROnPlateau: threshold_mode", threshold_mode, "rel", "abs")
         self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
         self.threshold_mode, self.cooldown = threshold_mode, cooldown
-        self.min_lrs = per_group("ReduceLROnPlateau min_lr", optimizer, min_lr)
+        self.min_lrs = numbers_per_group("ReduceLROnPlateau min_lr", optimizer, min_lr)
         self.eps = eps
         self.last_epoch = 0
         self.best = math.inf if mode == "min" else -math.inf

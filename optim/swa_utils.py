@@ -18,7 +18,7 @@ import numpy as np
 from autodiff import Tensor, no_grad
 from autodiff.core.errors import ArgumentError
 from optim.optimizer import HasGroups, Network
-from optim.schedules import Schedule, check, check_choice, per_group
+from optim.schedules import Schedule, check, check_choice, numbers_per_group
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -325,7 +325,9 @@ class SWALR(Schedule):
             isinstance(anneal_epochs, int) and anneal_epochs >= 0,
             f"SWALR: anneal_epochs must be an int >= 0, got {anneal_epochs!r}",
         )
-        for group, rate in zip(optimizer.param_groups, per_group("SWALR swa_lr", optimizer, swa_lr), strict=True):
+        for group, rate in zip(
+            optimizer.param_groups, numbers_per_group("SWALR swa_lr", optimizer, swa_lr), strict=True
+        ):
             group["swa_lr"] = rate
         self.anneal_epochs, self.anneal_strategy = anneal_epochs, anneal_strategy
         super().__init__(optimizer, last_epoch)

@@ -281,3 +281,18 @@ def test_a_layer_with_a_computed_weight_is_copied_and_pickled_in_the_middle_of_t
         for name, value in expected.items():
             np.testing.assert_array_equal(state[name], value)
     assert optim.swa_utils.AveragedModel(first).module[0].weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: loading.RandomSampler(range(3), num_samples=2.5),
+        lambda: loading.WeightedRandomSampler([1, 2], 0),
+        lambda: loading.WeightedRandomSampler([1, 2], 3, replacement=False),
+        lambda: loading.WeightedRandomSampler([0, 0, 1], 2, replacement=False),
+        lambda: loading.DataLoader(range(3), batch_size=True),
+    ],
+)
+def test_samplers_refuse_what_they_could_not_draw(make):
+    with pytest.raises(ad.ArgumentError, match=r"must be a positive int|none of them twice"):
+        make()

@@ -331,3 +331,24 @@ def test_a_constant_factor_of_0_gives_the_base_rate_back() -> None:
         rates += schedule.get_last_lr()
         schedule.step()
     assert rates == [0.0, 0.0, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda o: optim.ExponentialLR(o, math.nan), "ExponentialLR: gamma must be finite, got nan"),
+        (lambda o: optim.StepLR(o, 2, math.inf), "StepLR: gamma must be finite, got inf"),
+        (lambda o: optim.MultiStepLR(o, [2], math.nan), "MultiStepLR: gamma must be finite, got nan"),
+        (lambda o: optim.PolynomialLR(o, 2, math.nan), "PolynomialLR: power must be finite, got nan"),
+        (lambda o: optim.CyclicLR(o, 0.1, "a"), "CyclicLR max_lr: value 0 must be finite, got 'a'"),
+        (lambda o: optim.OneCycleLR(o, [None], total_steps=5), "OneCycleLR max_lr: value 0 must be finite, got None"),
+        (lambda o: optim.OneCycleLR(o, 1.0, total_steps=5, div_factor=0), "div_factor and final_div_factor"),
+        (lambda o: optim.swa_utils.SWALR(o, "a"), "SWALR swa_lr: value 0 must be finite, got 'a'"),
+        (lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1) for _ in range(3)], [5, 2]), r"that rise, got \[5, 2\]"),
+    ],
+)
+def test_numbers_that_give_no_rate_are_refused_at_once(make: Callable[[Any], Any], words: str) -> None:
+    optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=0.1, momentum=0.9)
+    with pytest.raises(ArgumentError, match=words):
+        make(optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.1
