@@ -289,8 +289,8 @@ class Judge:
                 " another one around the point; what passes gradients through such steps says so by constant(...) or"
                 " .detach()"
             )
-        if verdict == "fail" and self.order == 1 and analytic == 0:
-            # In a tail, 1 - out^2 is 0 once it is less than its own rounding.
+        if verdict == "fail" and self.order == 1 and analytic == 0 and leaf.place >= 0:
+            # In a tail, 1 - out^2 is 0 once it is less than its own rounding. A tangent of zero has no such excuse.
             if abs(found.value) <= 4 * EPS * self.stability.elsewhere(way.direction):
                 verdict = "inconclusive"
         if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
