@@ -33,7 +33,7 @@ from autodiff.core import op as core
 from autodiff.core.backward import Unbatchable, added, by_rules, fit, pull, saved_of
 from autodiff.core.errors import GraphError, NotDifferentiableError
 from autodiff.core.forward import bare_of, fit_tangent
-from autodiff.core.graph import Node, Variable, tick, time
+from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import ORDINARY, current_state, state_as
 from autodiff.core.op import Operation, hold, hold_argument, lacking, pick, wrap
 from autodiff.core.op import apply as record
@@ -91,8 +91,7 @@ class Box(Node):
         self.level = level
         self.below = value
         self.g = False
-        self.parents = (value._node,)  # what it stands for in the graph of the program
-        self.stamp = tick()
+        self.stamp = time.now
         self.extras = None
 
     def set_extra(self, key: str, value: Any) -> None:
@@ -113,6 +112,11 @@ class Box(Node):
     def dtype(self) -> Any:  # type: ignore[override]
         """Of the value."""
         return self.below._data.dtype
+
+    @property
+    def parents(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """What it stands for in the graph of the program."""
+        return (self.below._node,)
 
 
 class Dual(Box):

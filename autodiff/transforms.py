@@ -17,7 +17,7 @@ from autodiff import batching, levels
 from autodiff.containers import as_array
 from autodiff.core.backward import gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from autodiff.core.graph import Stage, Variable, time
+from autodiff.core.graph import Stage, Variable, tick, time
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, tree_map
@@ -112,6 +112,7 @@ def gradients(
                 raise GraphError(f"gradients: {what} {position} (shape {t.shape}) requires no gradient")
     cotangents = [seed_for(out, seed, create_graph) for out, seed in zip(outs, seeds, strict=True)]  # type: ignore[arg-type]
     free = not (create_graph if retain_graph is None else retain_graph)
+    tick()  # a later pass to what is computed from now on need not visit what was there before
     results = gradients_of(
         [out._node for out in outs],  # type: ignore[union-attr]
         cotangents,

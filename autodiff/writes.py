@@ -24,7 +24,7 @@ import numpy as np
 from autodiff.core import backward
 from autodiff.core import op as core
 from autodiff.core.errors import GraphError
-from autodiff.core.graph import Node, Variable, tick_written, time
+from autodiff.core.graph import Node, Variable, tick, time
 from autodiff.core.modes import current_state
 from autodiff.core.op import argument
 from autodiff.views import live_views, view_of
@@ -70,7 +70,7 @@ def written(array: Any, leaf: Variable | None = None) -> None:
     leaf : Variable, optional
         The leaf whose value it is; its ``version`` becomes the present time.
     """
-    now = tick_written()
+    now = tick(write=True)
     if leaf is not None:
         leaf.version = now
     if isinstance(array, np.ndarray):
@@ -299,7 +299,7 @@ def lend(array: Any, tensor: Any = None) -> Any:
         before = memory.marks.get(mark)
         if before is not None and before[1] != checksum:
             _note(memory, owner, mark, before[0])
-        memory.marks[mark] = tick_written(), checksum
+        memory.marks[mark] = tick(write=True), checksum
     if tensor is not None:
         tensor._loan = array, handed
     return handed
@@ -356,7 +356,7 @@ def write_through(tensor: Any, value: Any) -> bool:
     written(array)
     marks = _memory(owner).marks
     for loan in loans:
-        marks[loan.mark] = time.written, _checksum(owner if loan.mark is None else np.asarray(_Place(loan.mark)))
+        marks[loan.mark] = time.now, _checksum(owner if loan.mark is None else np.asarray(_Place(loan.mark)))
     return True
 
 

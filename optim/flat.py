@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import autodiff
 from autodiff.core.errors import ShapeError
-from autodiff.core.graph import Variable, tick_written, time
+from autodiff.core.graph import Variable, tick, time
 from autodiff.rows import RowSparse
 from autodiff.writes import writes_to, written
 
@@ -112,7 +112,7 @@ class Flat:
     def mark_written(self) -> None:
         """Tell the graph that the values are written into, so that a backward pass through old ones is refused."""
         written(self._values)
-        now = time.written
+        now = time.now
         for p in self.params:
             leaf = getattr(p, "_node", None)
             if leaf.__class__ is Variable:
@@ -261,7 +261,7 @@ class Ordinary:
 
     def mark(self, leaves: list[Any]) -> None:
         """The values are about to be written into."""
-        now = tick_written()
+        now = tick(write=True)
         for writes, place in self._writes:
             writes[place] = now
         for leaf in leaves:

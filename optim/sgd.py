@@ -62,7 +62,7 @@ class SGD(Optimizer):
 
     def _begin(self, group: Group, states: list[State]) -> list[Any]:
         # Whether this is the first step with momentum: the velocity then starts as the gradient, without dampening.
-        return ["momentum_buffer" not in state for state in states] if group["momentum"] else [None] * len(states)
+        return ["momentum_buffer" not in state for state in states]
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         temporary = scratch[1]

@@ -21,7 +21,7 @@ from autodiff.compiler.record import Recorder, Slot, Unrecordable
 from autodiff.compiler.standin import Recorded, mapped
 from autodiff.compiler.trace import Entry, frozen, layout_of
 from autodiff.core import op as core
-from autodiff.core.graph import Node, Variable, tick, time
+from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import State
 from autodiff.core.op import FIXED, PICK, PYTHON_NUMBERS, Fused, Primitive, explain, leave
 from autodiff.kernels import KernelFailure
@@ -337,7 +337,6 @@ def _prepared(
         "entry": entry,
         "new": object.__new__,
         "op": op,
-        "tick": tick,
         "time": time,
         "inner": None if grad else State(grad=False),
     }
@@ -383,7 +382,7 @@ def _written_out(
         f"node.attrs = {f'{{{held}}}' if held else None}",
         f"node.shape = {taken.constant(shape)}",
     ]
-    lines += [f"node.dtype = {taken.constant(dtype)}", "node.stamp = tick()", "node.extras = None", "node.g = False"]
+    lines += [f"node.dtype = {taken.constant(dtype)}", "node.stamp = time.now", "node.extras = None", "node.g = False"]
     if notes:
         lines.append(f"node.noted = [{', '.join(notes)}]")
     return [*lines, "made.append(node)"]

@@ -5,36 +5,37 @@ parents and to the arrays that its rules will read. It never points to a Tensor,
 there is no reference cycle: an intermediate array dies as soon as no rule needs it, and a whole graph is freed by
 reference counts the moment its last output goes away.
 
-Time is a counter (:func:`tick`) that moves on when a leaf or a node is made and when an array is written into
-(:mod:`autodiff.writes`). A node keeps the time at which it was made, its ``stamp``. Its parents were there before it:
-stamps tell in which order to walk a graph, which nodes are too old to depend on a target, and which read an array that
-has been written into since.
+Time is a counter that moves on (:func:`tick`) when an array is written into (:mod:`autodiff.writes`), and when a leaf
+or a transform's stand-in is made. A node keeps the time at which it was made, its ``stamp``. That tells which nodes are
+too old to depend on a target, and which read an array that has been written into since.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterable
-from operator import attrgetter
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-#: The time of the last write into an array; and what memory is lent (writes.py).
-time = SimpleNamespace(written=0, lent={})
+
+class _Time:
+    """The clock: the time ``now`` and that of the last write into an array; and what memory is ``lent`` (writes.py)."""
+
+    now = written = 0
+    lent: dict[int, Any]
+
+
+time = _Time()
+time.lent = {}
 _lock = threading.Lock()
 
-#: Advance the clock and return the time, which nobody else is given.
-tick: Callable[[], int] = itertools.count(1).__next__
 
-
-def tick_written() -> int:
-    """Advance the clock by a write into an array and return the time."""
+def tick(write: bool = False) -> int:
+    """Advance the clock and return the time; with ``write`` it is the time of the last write into an array, too."""
     with _lock:
-        time.written = now = tick()
-        return now
+        time.now, time.written = time.now + 1, time.now + 1 if write else time.written
+        return time.now
 
 
 class Stage:
@@ -90,10 +91,6 @@ class Variable:
         return f"Variable(shape={self.shape}, dtype={self.dtype}, name={self.name!r})"
 
 
-#: The order of time among leaves and nodes.
-STAMP = attrgetter("stamp")
-
-
 class Node:
     """One applied operation.
 
@@ -128,7 +125,7 @@ class Node:
         self.shape = shape
         self.dtype = dtype
         self.noted: Any
-        self.stamp = tick()
+        self.stamp = time.now
         self.extras: dict[str, Any] | None = None
         self.g: Any = False
 
@@ -156,16 +153,21 @@ def topological_order(roots: Iterable[Any], since: int = 0, beyond: Iterable[Any
     """Everything that ``roots`` depend on and that was made at the time ``since`` or later, each after all of its
     parents; ``beyond`` and what only they depend on is left out.
 
-    That is the order in which they were made. For ``b = a + a; c = b + b`` it is ``a, b, c``: when a backward pass
-    walks it from the end, it reaches ``b`` after both of its uses in ``c`` have been added up, and never before.
+    Depth first with an explicit stack, so that a chain of a million nodes needs no recursion. A None on the stack marks
+    that the entry below it has had all its parents placed.
+
+    For ``b = a + a; c = b + b`` the order is ``a, b, c``: when a backward pass walks it from the end, it reaches ``b``
+    after both of its uses in ``c`` have been added up, and never before.
     """
+    order: list[Any] = []
     seen = set(beyond)
-    found: list[Any] = []
     stack: list[Any] = list(roots)
-    while stack:  # no recursion, for a chain of a million nodes
+    while stack:
         entry = stack.pop()
-        if entry is not None and entry.stamp >= since and entry not in seen:
+        if entry is None:
+            order.append(stack.pop())
+        elif entry not in seen and entry.stamp >= since:
             seen.add(entry)
-            found.append(entry)
-            stack += entry.parents
-    return sorted(found, key=STAMP)
+            stack += (entry, None)
+            stack += [parent for parent in entry.parents if parent is not None and parent not in seen]
+    return order

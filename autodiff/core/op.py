@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
-from autodiff.core.graph import Node, Variable, time
+from autodiff.core.graph import Node, Variable, tick, time
 from autodiff.core.modes import State, current_state
 
 #: Every operation by name: what the laws, the tables and the command line iterate over.
@@ -453,6 +453,7 @@ PICK = _Link("output", _pull_pick)
 
 def alias(tensor: Any) -> Any:
     """The same value under a node of its own, at which a derivative can be cut out of a larger graph."""
+    tick()
     parent = tensor._node
     return wrap(tensor._data, ALIAS.link(parent, parent.shape, parent.dtype))
 

@@ -24,7 +24,7 @@ import numpy as np
 from autodiff.core import backward
 from autodiff.core import op as core
 from autodiff.core.backward import fit
-from autodiff.core.graph import Node, Variable, tick, time
+from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import current_state
 from autodiff.core.op import PYTHON_NUMBERS, Operation, arrayed, explain, lacking
 from autodiff.fast.thresholds import THRESHOLDS
@@ -76,7 +76,7 @@ def {name}({signature}):
         _node.attrs = {attrs_or_none}
         _node.shape = _shape
         _node.dtype = _dtype
-        _node.stamp = _tick()
+        _node.stamp = _time.now
         _node.extras = None
         _node.g = False
 {viewing}
@@ -98,15 +98,14 @@ _FOLLOWED = """
 
 _READING = """
     _kind = {name}.__class__
-    if _kind is _Tensor or _kind not in _bare{i}:
-        try:
-            _a{i} = {name}._data
-            _p{i} = {name}._node
-        except AttributeError:
-            return _call({inputs}, {attrs}){as_array}
-    else:
+    if _kind is _Tensor or (_kind not in _bare{i} and hasattr({name}, "_node")):
+        _a{i} = {name}._data
+        _p{i} = {name}._node{as_array}
+    elif _kind in _bare{i}:
         _a{i} = {name}
         _p{i} = None
+    else:
+        return _call({inputs}, {attrs})
 """
 
 # A hand-written forward may work in place.
@@ -221,14 +220,16 @@ if node.dtype is not p{i}.dtype or node.shape != p{i}.shape:
 # All gradients are there before the first is sent, so that the plain pull may start anew.
 _SENDING = """
 held = p{i}.g
-if held is False:
+if held is None:
+    p{i}.g = h{i}
+elif held is False:
     p{i}.g = h{i}
     if p{i}.__class__ is _Variable:
         pending.reached.append(p{i})
         if {shared}:
             pending.shared[p{i}] = h{i}
     else:
-        pending.ready.append(p{i})
+        pending.older.append(p{i})
 elif held.__class__ is _ndarray and held.size >= {in_place}:
     p{i}.g = pending.summed(p{i}, held, h{i})
 else:
@@ -460,7 +461,6 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "single": np.dtype(np.float32),
         "state": current_state,
         "sum": sum,
-        "tick": tick,
         "time": time,
         "vdot": np.vdot,
         "view": core.above.view,

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable, added, come_to_rest, copied, leading_to, pull, through_hooks
-from autodiff.core.graph import STAMP, Node, Variable, topological_order
+from autodiff.core.graph import Node, Variable, topological_order
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["Pending", "install", "send", "walk"]
@@ -34,8 +33,8 @@ class Pending:
     ----------
     reached : list
         The leaves that a gradient has reached.
-    ready : list
-        The nodes that a gradient has newly reached.
+    older : list
+        The nodes that a gradient has reached and that are too old to lead to a target.
     shared : dict
         Of leaves whose first gradient somebody else may hold: that gradient.
     owned : set
@@ -43,10 +42,10 @@ class Pending:
         Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
     """
 
-    __slots__ = ("owned", "reached", "ready", "shared")
+    __slots__ = ("older", "owned", "reached", "shared")
 
     def __init__(self) -> None:
-        self.ready: list[Any] = []
+        self.older: list[Any] = []
         self.reached: list[Any] = []
         self.shared: dict[Any, Any] = {}
         self.owned: set[Any] = set()
@@ -62,13 +61,15 @@ class Pending:
     def add(self, entry: Any, g: Any) -> None:
         """Let a gradient arrive that others may hold."""
         held = entry.g
-        if held is False:
+        if held is None:
+            entry.g = g
+        elif held is False:
             entry.g = g
             if entry.__class__ is Variable:
                 self.reached.append(entry)
                 self.shared[entry] = g
             else:
-                self.ready.append(entry)
+                self.older.append(entry)
         else:
             entry.g = self.summed(entry, held, g)
 
@@ -99,25 +100,24 @@ def walk(roots: Sequence[Any], seeds: Sequence[Any], targets: Sequence[Any] | No
 def _walk(
     roots: Sequence[Any], seeds: Sequence[Any], targets: Sequence[Any] | None, free: bool, cut: bool
 ) -> dict[Any, Any]:
-    found: dict[Any, Any] = dict.fromkeys(targets or ())
+    found: dict[Any, Any] = {}
+    since = 0
     useful = None
     if targets is not None:
-        useful = set(leading_to(found, topological_order(roots, min(map(STAMP, found), default=0))))
+        found = dict.fromkeys(targets)
+        since = min([target.stamp for target in found], default=0)
     pending = Pending()
+    order = _marked_order(roots, since)
+    if targets is not None:
+        useful = set(leading_to(found, order))
     for root, seed in zip(roots, seeds, strict=True):
         pending.add(root, seed)
-    ready = pending.ready
-    waiting: list[tuple[int, Node]] = []  # a heap
-    while ready or waiting:
-        if waiting or len(ready) > 1:  # the youngest comes first, which all that used it have come before
-            for entry in ready:
-                heappush(waiting, (-entry.stamp, entry))
-            ready.clear()
-            node = heappop(waiting)[1]
-        else:
-            node = ready.pop()
+    order.reverse()
+    for node in order:
         g = node.g
         node.g = False
+        if g is None:
+            continue
         if useful is not None:
             if node not in useful:
                 continue
@@ -147,7 +147,51 @@ def _walk(
             entry._grad = np.array(g)
         else:
             entry._grad = g
+    for entry in pending.older:
+        entry.g = False
     return found
+
+
+def _marked_order(roots: Sequence[Any], since: int) -> list[Any]:
+    """The nodes that ``roots`` depend on, made at the time ``since`` or later, each after all of its parents; the ``g``
+    of each, which was False, is made None.
+
+    The order of :func:`topological_order`, so that sums come out the same, in about half of its time: ``g`` tells what
+    has been seen, and nodes are placed a run at a time. Along ``path`` every node waits for its parents. At a node with
+    several parents all but the last become ``branches``, each with the length of the path so far. When a path ends, its
+    nodes down to the latest branch are placed.
+    """
+    order: list[Any] = []
+    path: list[Any] = []
+    branches: list[tuple[Any, int]] = [
+        (root, 0) for root in roots if root is not None and root.__class__ is not Variable and root.stamp >= since
+    ]
+    while branches:
+        entry, depth = branches.pop()
+        if len(path) > depth:
+            done = path[depth:]
+            done.reverse()
+            order += done
+            del path[depth:]
+        if entry.g is not False:
+            continue
+        while True:  # CPython 3.11 does not specialise the code of a loop that a condition closes until the eighth call
+            entry.g = None
+            ahead = None
+            for parent in entry.parents:
+                if parent is None or parent.__class__ is Variable:
+                    continue
+                if parent.g is False and parent.stamp >= since:
+                    if ahead is not None:
+                        branches.append((ahead, len(path) + 1))
+                    ahead = parent
+            if ahead is None:
+                order.append(entry)
+                break
+            path.append(entry)
+            entry = ahead
+    order += reversed(path)
+    return order
 
 
 def install() -> None:
