@@ -44,7 +44,8 @@ P = Primitive
 
 #: What NumPy gives, asked once: named tuples, and whether the eigenvalues of ``eig`` are complex always, as since 2.5.
 _ONE = np.eye(1)
-_Eig, _Eigh, _QR, _SVD = [type(f(_ONE)) for f in (np.linalg.eig, np.linalg.eigh, np.linalg.qr, np.linalg.svd)]
+_KINDS: list[Any] = [type(f(_ONE)) for f in (np.linalg.eig, np.linalg.eigh, np.linalg.qr, np.linalg.svd)]
+_Eig, _Eigh, _QR, _SVD = _KINDS
 _EIG_IS_COMPLEX = np.linalg.eigvals(_ONE).dtype.kind == "c"
 
 

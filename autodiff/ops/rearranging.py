@@ -238,11 +238,11 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     )
     if index.size and (index.min() < 0 or index.max() >= len(parts)):
         raise ArgumentError(f"choose: an index lies outside [0, {len(parts)})")
+    index = np.broadcast_to(index, np.broadcast_shapes(index.shape, *(np.shape(bare(part)) for part in parts)))
     result = parts[-1]
-    for k, part in enumerate(parts[:-1]):
+    for k, part in enumerate(parts):
         result = elementwise.where_.function(index == k, part, result)
-    shape = np.broadcast_shapes(index.shape, *(np.shape(bare(part)) for part in parts))
-    return elementwise.ordered(shaping.broadcast_to(result, shape))
+    return elementwise.ordered(result)
 
 
 @dispatch.implements(np.select)

@@ -197,6 +197,8 @@ def _logm_rule(g: Any, out: Any, x: Any) -> Any:
     """Al-Mohy, Higham and Relton 2013: log A = 2^k log R of a root R near the identity, and the derivative of each
     square root solves Sylvester's equation.
     """
+    if not x.size:
+        return g
     root, slope, factor = _t(_in_double(x)), g, 1.0
     eye = np.eye(x.shape[-1])
     while np.linalg.norm(bare(root) - eye, 1) > 0.25:

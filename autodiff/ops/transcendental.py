@@ -418,7 +418,7 @@ def define(s: Any, define: Any) -> None:
 
         def function(n: Any, d: Any, x: Any) -> Any:
             far = bare(n * x) > bare(d)
-            near = below(n / 2.0, d / 2.0, share(n, d, np.where(far, 0.0, x)))
+            near = below(n / 2.0, d / 2.0, share(n, d, np.where(far, 1.0, x)))
             if not np.any(far):
                 return near
             return np.where(far, above(d / 2.0, n / 2.0, d / (n * np.where(far, x, 1.0) + d)), near)
