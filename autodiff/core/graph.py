@@ -28,7 +28,7 @@ class _Time:
 
 time = _Time()
 time.lent = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # a Ctrl-C at the end of a with block leaves it taken: its thread goes on
 
 
 def tick(write: bool = False) -> int:
