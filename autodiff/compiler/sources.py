@@ -15,7 +15,7 @@ import numpy as np
 
 __all__ = ["Sources", "collect", "looking"]
 
-looking = threading.Lock()
+looking = threading.RLock()
 
 
 class _Cycle:
