@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.check import same
+
 __all__ = ["Sources", "collect", "looking"]
 
 looking = threading.RLock()
@@ -67,7 +69,7 @@ class Sources:
     def drawn(self) -> str:
         """In words, one that has moved on; of several threads it may have been another that drew."""
         for (words, state, _), before in zip(self._all, self._before, strict=True):
-            if repr(state()) != repr(before):
+            if not same(state(), before):
                 return words
         return ""
 
