@@ -65,8 +65,9 @@ def _generator(name: str, rng: Any, *given: Any) -> np.random.Generator:
     )
 
 
-def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any, scale: Any = 0) -> Any:
+def _standard(name: str, rng: Any, method: str, size: Any, scale: Any = 1.0, *others: Any) -> Any:
     """A draw with the standard parameters, of ``size`` or of the parameters' broadcast shape: a constant array."""
+    parameters = scale, *others
     generator = _generator(name, rng, *parameters)
     if np.any(np.less(bare(scale), 0)):
         raise ArgumentError(f"random.{name}: the scale must not be negative, as NumPy's")
@@ -109,7 +110,7 @@ def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, r
     >>> mu.grad
     array(4.)
     """
-    return array(_standard("normal", rng, "standard_normal", size, loc, scale, scale=scale)) * array(scale) + array(loc)  # type: ignore[no-any-return]
+    return array(_standard("normal", rng, "standard_normal", size, scale, loc)) * array(scale) + array(loc)  # type: ignore[no-any-return]
 
 
 def standard_normal(size: Size = None, *, rng: Source) -> Tensor:
@@ -120,27 +121,27 @@ def standard_normal(size: Size = None, *, rng: Source) -> Tensor:
 def uniform(low: ArrayLike = 0.0, high: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Uniform numbers, ``low + (high - low) * u``; arguments as :func:`normal`."""
     width = array(high) - array(low)
-    return array(low) + width * array(_standard("uniform", rng, "random", size, low, high, scale=width))  # type: ignore[no-any-return]
+    return array(low) + width * array(_standard("uniform", rng, "random", size, width))  # type: ignore[no-any-return]
 
 
 def exponential(scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Exponential numbers of mean ``scale``; arguments as :func:`normal`."""
-    return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale, scale=scale))  # type: ignore[no-any-return]
+    return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale))  # type: ignore[no-any-return]
 
 
 def laplace(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Laplace numbers; arguments as :func:`normal`."""
-    return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, loc, scale, scale=scale))  # type: ignore[no-any-return]
+    return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, scale, loc))  # type: ignore[no-any-return]
 
 
 def logistic(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Logistic numbers; arguments as :func:`normal`."""
-    return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, loc, scale, scale=scale))  # type: ignore[no-any-return]
+    return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, scale, loc))  # type: ignore[no-any-return]
 
 
 def gumbel(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Gumbel numbers; arguments as :func:`normal`. With ``argmax`` of ``logits + gumbel`` they draw categories."""
-    return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, loc, scale, scale=scale))  # type: ignore[no-any-return]
+    return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, scale, loc))  # type: ignore[no-any-return]
 
 
 def lognormal(mean: ArrayLike = 0.0, sigma: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
@@ -150,13 +151,13 @@ def lognormal(mean: ArrayLike = 0.0, sigma: ArrayLike = 1.0, size: Size = None, 
 
 def rayleigh(scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
     """Rayleigh numbers, ``scale * sqrt(2 e)`` with ``e`` exponential; arguments as :func:`normal`."""
-    e = _standard("rayleigh", rng, "standard_exponential", size, scale, scale=scale)
+    e = _standard("rayleigh", rng, "standard_exponential", size, scale)
     return array(scale) * np.sqrt(2 * e)  # type: ignore[no-any-return]
 
 
 def weibull(a: ArrayLike, size: Size = None, *, rng: Source) -> Tensor:
     """Weibull numbers of shape ``a``, ``e ** (1 / a)`` with ``e`` exponential; other arguments as :func:`normal`."""
-    return array(_standard("weibull", rng, "standard_exponential", size, a, scale=a)) ** (1.0 / array(a))  # type: ignore[no-any-return]
+    return array(_standard("weibull", rng, "standard_exponential", size, a)) ** (1.0 / array(a))  # type: ignore[no-any-return]
 
 
 def multivariate_normal(mean: ArrayLike, cov: ArrayLike, size: Size = None, *, rng: Source) -> Tensor:
