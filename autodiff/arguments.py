@@ -29,6 +29,12 @@ def whole(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
+def refuse_unless_positive(option: str, value: Any) -> None:
+    """Refuse what is no integer above 0."""
+    if not whole(value) or value < 1:
+        raise ArgumentError(f"{option} must be a positive int, got {value!r}")
+
+
 def _fits(kind: str, value: Any) -> bool:
     if kind == "bool":
         return not isinstance(value, str | bytes)

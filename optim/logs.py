@@ -7,8 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodiff.arguments import whole
-from autodiff.core.errors import ArgumentError
+from autodiff.arguments import refuse_unless_positive
 from autodiff.extras import require
 
 if TYPE_CHECKING:
@@ -32,12 +31,6 @@ def _of_epoch(trainer: Trainer) -> dict[str, float]:
         if held and not math.isnan(held[-1]):
             values[name] = held[-1]
     return values
-
-
-def _positive(every: int) -> int:
-    if not whole(every) or every < 1:
-        raise ArgumentError(f"a log: every must be a positive int, got {every!r}")
-    return every
 
 
 class JSONLog:
@@ -67,7 +60,8 @@ class JSONLog:
 
     def __init__(self, path: str | Path, every: int = 1) -> None:
         self.path = Path(path)
-        self.every = _positive(every)
+        refuse_unless_positive("a log: every", every)
+        self.every = every
 
     def _write(self, values: dict[str, Any]) -> None:
         with self.path.open("a") as file:
@@ -117,7 +111,8 @@ class TensorBoardLog:
 
     def __init__(self, folder: str | Path | None = None, every: int = 1, writer: object = None) -> None:
         self.writer = require("tensorboardX").SummaryWriter(str(folder or "runs")) if writer is None else writer
-        self.every = _positive(every)
+        refuse_unless_positive("a log: every", every)
+        self.every = every
 
     def on_step(self, trainer: Trainer) -> None:
         """The numbers of the step."""

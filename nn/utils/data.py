@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.arguments import whole
+from autodiff.arguments import refuse_unless_positive
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.init import default_generator
 
@@ -236,11 +236,6 @@ def random_split(
 # --- which examples, in which order
 
 
-def _positive(option: str, value: Any) -> None:
-    if not whole(value) or value < 1:
-        raise ArgumentError(f"{option} must be a positive int, got {value!r}")
-
-
 class SequentialSampler:
     """0, 1, 2 ... for a data set."""
 
@@ -280,7 +275,7 @@ class RandomSampler:
         generator: np.random.Generator | None = None,
     ) -> None:
         if num_samples is not None:
-            _positive("RandomSampler: num_samples", num_samples)
+            refuse_unless_positive("RandomSampler: num_samples", num_samples)
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
         self.num_samples = len(data_source) if num_samples is None else num_samples
 
@@ -325,7 +320,7 @@ class WeightedRandomSampler:
         self.weights = np.asarray(weights, dtype=float)
         if self.weights.ndim != 1 or not (self.weights >= 0).all() or not self.weights.sum() > 0:
             raise ArgumentError("WeightedRandomSampler: weights are numbers >= 0 on one axis, not all of them 0")
-        _positive("WeightedRandomSampler: num_samples", num_samples)
+        refuse_unless_positive("WeightedRandomSampler: num_samples", num_samples)
         found = np.count_nonzero(self.weights)
         if not replacement and found < num_samples:
             raise ArgumentError(f"WeightedRandomSampler: {num_samples} of {found} examples, none of them twice")
@@ -357,7 +352,7 @@ class BatchSampler:
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        _positive("batch_size", batch_size)
+        refuse_unless_positive("batch_size", batch_size)
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __len__(self) -> int:
