@@ -439,9 +439,8 @@ def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]
             return None
         values, rebuild, key = body.values, body.rebuild, (native, body.key)
         if key not in _loops:
-            if (
-                searched and _pure(code, once, False) is None
-            ):  # drawn numbers are constants of a body, and make it a new one
+            # Drawn numbers are constants of a body, and make it a new one.
+            if searched and _pure(code, once, False) is None:
                 return None
             try:
                 _loops[key] = Loop(body, _codes(body, lambda: Body(f, carry, x, tracked, False)))

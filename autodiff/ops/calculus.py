@@ -270,7 +270,8 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
 def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """Differentiable ``numpy.sort``: the elements in the order found (ties in their order of appearance)."""
     t = _tensor(a)
-    np.sort(np.empty(0), kind=kind, order=order, stable=stable)  # NumPy refuses what it refuses
+    if kind is not None or order is not None or stable is not None:
+        np.sort(np.empty(0), kind=kind, order=order, stable=stable)  # NumPy refuses what it refuses
     if axis is None:
         t, axis = t.reshape(-1), 0
     return elementwise.ordered(take_along_axis(t, np.argsort(t._array, axis=axis, kind="stable"), axis), t)

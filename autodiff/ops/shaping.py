@@ -414,10 +414,8 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, ca
     shapes = {np.shape(bare(part)) for part in parts}
     if len(shapes) > 1:
         raise ShapeError(f"stack: all arrays must have one shape, got {sorted(shapes)}")
-    if shapes == {()} and axis in (0, -1):
-        return concatenate(
-            parts, axis=None, dtype=dtype, casting=casting
-        )  # numbers need no axis of their own, one operation each
+    if shapes == {()} and axis in (0, -1):  # numbers need no axis of their own, one operation each
+        return concatenate(parts, axis=None, dtype=dtype, casting=casting)
     return concatenate([expand_dims(part, axis) for part in parts], axis=axis, dtype=dtype, casting=casting)
 
 
