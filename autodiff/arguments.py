@@ -35,6 +35,12 @@ def refuse_unless_positive(option: str, value: Any) -> None:
         raise ArgumentError(f"{option} must be a positive int, got {value!r}")
 
 
+def refuse_negative(option: str, value: Any) -> None:
+    """Refuse a number below 0, and NaN."""
+    if not value >= 0:
+        raise ArgumentError(f"{option} must not be negative, got {value}")
+
+
 def _fits(kind: str, value: Any) -> bool:
     if kind == "bool":
         return not isinstance(value, str | bytes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.arguments import checked, refuse_wrong
+from autodiff.arguments import checked, refuse_negative, refuse_wrong
 from autodiff.core.errors import ArgumentError, DTypeError
 from autodiff.rows import RowSparse
 from autodiff.tensor import Tensor
@@ -66,8 +66,7 @@ def clip_grad_norm_(
     >>> bool(abs(x.grad - [0.6, 0.8]).max() < 1e-6)
     True
     """
-    if not max_norm >= 0:
-        raise ArgumentError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
+    refuse_negative("clip_grad_norm_: max_norm", max_norm)
     order: Any = np.inf if norm_type == "inf" else norm_type
     refuse_wrong("clip_grad_norm_", [("norm_type", order)], {"norm_type": "float"})
     pairs = _with_gradients(parameters)
@@ -114,8 +113,7 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, f
     >>> x.grad
     array([-1. ,  0.5])
     """
-    if not clip_value >= 0:
-        raise ArgumentError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
+    refuse_negative("clip_grad_value_: clip_value", clip_value)
     pairs = _with_gradients(parameters)
     if any(g.dtype.kind == "c" for _, g in pairs):
         raise DTypeError("clip_grad_value_ is defined for real numbers; clip_grad_norm_ takes complex gradients, too")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from autodiff import Tensor
+from autodiff.arguments import refuse_negative
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.docstrings import of_kind
 from nn import functional as F
@@ -71,6 +72,7 @@ class ChannelNorm(Module):
         super().__init__()
         if num_features < 1:
             raise ArgumentError(f"{type(self).__name__}: num_features must be positive, got {num_features}")
+        refuse_negative(f"{type(self).__name__}: eps", eps)
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.track_running_stats = track_running_stats
         self.register_parameter("weight", Parameter(np.ones(num_features, dtype)) if affine else None)
@@ -256,6 +258,7 @@ class LayerNorm(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
+        refuse_negative("LayerNorm: eps", eps)
         shape = self.normalized_shape = _as_shape(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.register_parameter("weight", Parameter(np.ones(shape, dtype)) if elementwise_affine else None)
@@ -303,6 +306,7 @@ class RMSNorm(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
+        refuse_negative("RMSNorm: eps", 0 if eps is None else eps)
         self.normalized_shape = _as_shape(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.register_parameter(
@@ -357,6 +361,7 @@ class GroupNorm(Module):
         super().__init__()
         if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
             raise ArgumentError(f"GroupNorm: num_groups={num_groups} does not divide num_channels={num_channels}")
+        refuse_negative("GroupNorm: eps", eps)
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         self.register_parameter("weight", Parameter(np.ones(num_channels, dtype)) if affine else None)
         self.register_parameter("bias", Parameter(np.zeros(num_channels, dtype)) if affine and bias else None)

@@ -87,7 +87,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "custom": ("core containers decorators levels trees tensor", ""),
     "mapping": (f"{BASE} ops tensor transforms", ""),
     "kernels": ("core fast extras", ""),
-    "fused": (f"{BASE} ops kernels", ""),
+    "fused": (f"{BASE} arguments ops kernels", ""),
     "extend": (f"{BASE} ops", ""),
     "words": (f"{BASE} ops fused", ""),
     "linalg": (f"{BASE} ops", ""),

@@ -70,7 +70,7 @@ def batch_renorm_composed(
     array([[0.],
            [1.]])
     """
-    _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
+    _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps, eps_mode)
     axes = (0, *range(2, x.ndim))
     mean = np.mean(x, axis=axes)
     centred = x - st.along_channels(mean, x.ndim)
@@ -84,9 +84,17 @@ def batch_renorm_composed(
 
 
 def _check_renorm(
-    x: Any, running_mean: Any, running_std: Any, weight: Any, bias: Any, rmax: float, dmax: float, eps_mode: str
+    x: Any,
+    running_mean: Any,
+    running_std: Any,
+    weight: Any,
+    bias: Any,
+    rmax: float,
+    dmax: float,
+    eps: float,
+    eps_mode: str,
 ) -> None:
-    st.check_channels("batch_renorm", x, running_mean, running_std, weight, bias)
+    st.check_channels("batch_renorm", x, running_mean, running_std, weight, bias, eps=eps)
     st.need_two("batch_renorm", x)
     st.check_eps_mode("batch_renorm", eps_mode)
     if not rmax >= 1 or not dmax >= 0:
@@ -114,7 +122,7 @@ def batch_renorm_forward(
     """Residuals: the batch's own ``xhat`` (x's shape); ``1 / sigma``, the stretch ``sigma / sqrt(v)`` of the variance's
     path (1 for eps inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma
     (C,)."""
-    _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
+    _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps, eps_mode)
     ndim = x.ndim
     mean, xhat, variance = st.channel_moments(x)
     if eps_mode == "inside":

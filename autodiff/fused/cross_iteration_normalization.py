@@ -71,7 +71,7 @@ def cross_iteration_batch_norm_composed(
     array([[0.],
            [1.]])
     """
-    _check_window(x, past_mean, past_var, kept, weight, bias, eps_mode)
+    _check_window(x, past_mean, past_var, kept, weight, bias, eps, eps_mode)
     axes, m = (0, *range(2, x.ndim)), st.count(x)
     mean = np.mean(x, axis=axes)
     centred = x - st.along_channels(mean, x.ndim)
@@ -85,9 +85,11 @@ def cross_iteration_batch_norm_composed(
     return st.affine((centred - st.along_channels(shift, x.ndim)) / st.along_channels(deviation, x.ndim), weight, bias)
 
 
-def _check_window(x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any, bias: Any, eps_mode: str) -> None:
+def _check_window(
+    x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any, bias: Any, eps: float, eps_mode: str
+) -> None:
     name = "cross_iteration_batch_norm"
-    st.check_channels(name, x, weight, bias)
+    st.check_channels(name, x, weight, bias, eps=eps)
     st.need_two(name, x)
     st.check_eps_mode(name, eps_mode)
     if past_mean.ndim != 2 or past_mean.shape[1] != x.shape[1] or not past_mean.shape == past_var.shape == kept.shape:
@@ -111,7 +113,7 @@ def cross_iteration_batch_norm_forward(
 ) -> tuple[Any, Any]:
     """Residuals: ``xhat`` (x's shape); 1 / deviation, the factors of the paths through the mean and the variance, and
     weight (C,); and for running statistics this batch's mean and biased variance (C,)."""
-    _check_window(x, past_mean, past_var, kept, weight, bias, eps_mode)
+    _check_window(x, past_mean, past_var, kept, weight, bias, eps, eps_mode)
     m, ndim = st.count(x), x.ndim
     mean, xhat, own = st.channel_moments(x)
     kept = kept.astype(x.dtype, copy=False)

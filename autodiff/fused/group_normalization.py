@@ -52,15 +52,15 @@ def group_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, num_gro
     >>> group_norm(np.array([[1.0, 3.0, 5.0, 9.0]]), num_groups=2, eps=0.0).data
     array([[-1.,  1., -1.,  1.]])
     """
-    rows = np.reshape(x, _grouped("group_norm", x, weight, bias, num_groups))
+    rows = np.reshape(x, _grouped("group_norm", x, weight, bias, num_groups, eps))
     centred = rows - np.mean(rows, axis=2, keepdims=True)
     xhat = centred / np.sqrt(np.mean(centred * centred, axis=2, keepdims=True) + eps)
     return st.affine(np.reshape(xhat, x.shape), weight, bias)
 
 
-def _grouped(name: str, x: Any, weight: Any, bias: Any, num_groups: int) -> tuple[int, int, int]:
+def _grouped(name: str, x: Any, weight: Any, bias: Any, num_groups: int, eps: float) -> tuple[int, int, int]:
     """The shape (N, G, m) of the rows that are normalised."""
-    st.check_channels(name, x, weight, bias)
+    st.check_channels(name, x, weight, bias, eps=eps)
     if num_groups < 1 or x.shape[1] % num_groups:
         raise ArgumentError(
             f"{name}: num_groups={num_groups} does not divide the {x.shape[1]} channels of x, shape {x.shape}"
@@ -77,7 +77,7 @@ def group_norm_forward(
 ) -> tuple[Any, Any]:
     """With n rows (example, group) of m values: residuals ``xhat`` (N, G, m), ``s`` (N, G), weight, x's shape, and for
     running statistics the means and biased variances (N, G)."""
-    n, groups, m = _grouped("group_norm", x, weight, bias, num_groups)
+    n, groups, m = _grouped("group_norm", x, weight, bias, num_groups, eps)
     xhat, scale, mean, variance = st.normalised_rows(x.reshape(n * groups, m), eps)
     whole = xhat.reshape(x.shape)
     out = whole.copy() if weight is None and bias is None else st.affine(whole, weight, bias)
@@ -160,13 +160,13 @@ def rms_norm_composed(x: Any, weight: Any = None, *, ndim: int = 1, eps: float =
     >>> rms_norm([[1.0, 7.0]], eps=0.0).data
     array([[0.2, 1.4]])
     """
-    _check_rms(x, weight, ndim)
+    _check_rms(x, weight, ndim, eps)
     xhat = x / np.sqrt(np.mean(x * x, axis=tuple(range(x.ndim - ndim, x.ndim)), keepdims=True) + eps)
     return xhat if weight is None else xhat * weight
 
 
-def _check_rms(x: Any, weight: Any, ndim: int) -> None:
-    st.check_last("rms_norm", x, ndim, weight=weight)
+def _check_rms(x: Any, weight: Any, ndim: int, eps: float) -> None:
+    st.check_last("rms_norm", x, ndim, eps, weight=weight)
     if 0 in x.shape[x.ndim - ndim :]:
         raise ShapeError(f"rms_norm: x of shape {x.shape} has no value to normalise over in its last {ndim} axes")
 
@@ -175,7 +175,7 @@ def rms_norm_forward(x: Any, weight: Any = None, *, ndim: int = 1, eps: float = 
     """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's
     shape.
     """
-    _check_rms(x, weight, ndim)
+    _check_rms(x, weight, ndim, eps)
     inner = x.shape[x.ndim - ndim :]
     n = int(np.prod(inner, dtype=int))
     xhat, scale, _, _ = st.normalised_rows(x.reshape(x.size // n, n), eps, centred=False)

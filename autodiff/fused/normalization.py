@@ -51,7 +51,7 @@ def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: fl
     array([[-1.],
            [ 1.]])
     """
-    st.check_channels("batch_norm", x, weight, bias)
+    st.check_channels("batch_norm", x, weight, bias, eps=eps)
     axes = (0, *range(2, x.ndim))
     st.need_two("batch_norm", x)
     centred = x - np.mean(x, axis=axes, keepdims=True)
@@ -69,11 +69,12 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
     ndim, channels = len(shape), shape[1:2]
     if (
         ndim < 2
+        or not eps >= 0
         or dtype.kind == "c"
         or (weight is not None and (weight.dtype is not dtype or weight.shape != channels))
         or (bias is not None and (bias.dtype is not dtype or bias.shape != channels))
     ):
-        st.check_channels("batch_norm", x, weight, bias)
+        st.check_channels("batch_norm", x, weight, bias, eps=eps)
     st.need_two("batch_norm", x)
     mean, centred, variance = st.channel_moments(x)
     scale = variance + number(float(eps), dtype)
@@ -152,7 +153,7 @@ def batch_norm_inference_composed(
     >>> batch_norm_inference(np.array([[5.0]]), np.array([3.0]), np.array([4.0]), eps=0.0).data
     array([[1.]])
     """
-    st.check_channels("batch_norm_inference", x, running_mean, running_var, weight, bias)
+    st.check_channels("batch_norm_inference", x, running_mean, running_var, weight, bias, eps=eps)
     scale = 1 / np.sqrt(running_var + eps)
     return st.affine((x - st.along_channels(running_mean, x.ndim)) * st.along_channels(scale, x.ndim), weight, bias)
 
@@ -161,7 +162,7 @@ def batch_norm_inference_forward(
     x: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5
 ) -> tuple[Any, Any]:
     """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight."""
-    st.check_channels("batch_norm_inference", x, running_mean, running_var, weight, bias)
+    st.check_channels("batch_norm_inference", x, running_mean, running_var, weight, bias, eps=eps)
     scale = (1 / np.sqrt(running_var + eps)).astype(x.dtype, copy=False)
     xhat = x - st.along_channels(running_mean.astype(x.dtype, copy=False), x.ndim)
     xhat *= st.along_channels(scale, x.ndim)
@@ -220,7 +221,7 @@ def layer_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, ndim: i
     >>> layer_norm([[1.0, 3.0]], eps=0.0).data
     array([[-1.,  1.]])
     """
-    st.check_last("layer_norm", x, ndim, weight=weight, bias=bias)
+    st.check_last("layer_norm", x, ndim, eps, weight=weight, bias=bias)
     axes = tuple(range(x.ndim - ndim, x.ndim))
     centred = x - np.mean(x, axis=axes, keepdims=True)
     y = centred / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
@@ -238,11 +239,12 @@ def layer_norm_forward(
     inner = shape[len(shape) - ndim :]
     if (
         not 1 <= ndim <= len(shape)
+        or not eps >= 0
         or dtype.kind == "c"
         or (weight is not None and (weight.dtype is not dtype or weight.shape != inner))
         or (bias is not None and (bias.dtype is not dtype or bias.shape != inner))
     ):
-        st.check_last("layer_norm", x, ndim, weight=weight, bias=bias)
+        st.check_last("layer_norm", x, ndim, eps, weight=weight, bias=bias)
     n = math.prod(inner)
     rows = x if len(shape) == 2 and ndim == 1 else x.reshape(math.prod(shape[: len(shape) - ndim]), n)
     xhat, scale, _, _ = st.normalised_rows(rows, eps)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arguments import refuse_negative
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import column_products, column_sums, number, row_means
 from autodiff.ops.common import real_numbers
@@ -22,9 +23,10 @@ EPS_MODES = ("inside", "outside")
 # --- checks ---------------------------------------------------------------------------------------------------------
 
 
-def check_channels(name: str, x: Any, *vectors: Any) -> None:
-    """Refuse an x without channels, and vectors that are not one number per channel."""
+def check_channels(name: str, x: Any, *vectors: Any, eps: float) -> None:
+    """Refuse an x without channels, vectors that are not one number per channel, and an eps below 0."""
     real_numbers(name, x, *vectors)
+    refuse_negative(f"{name}: eps", eps)
     if x.ndim < 2:
         raise ShapeError(f"{name}: x needs a batch and a channel axis, got shape {x.shape}")
     for vector in vectors:
@@ -49,9 +51,10 @@ def need_two(name: str, x: Any) -> None:
         )
 
 
-def check_last(name: str, x: Any, ndim: int, **vectors: Any) -> None:
-    """Refuse more last axes than x has, and vectors of another shape than these."""
+def check_last(name: str, x: Any, ndim: int, eps: float, **vectors: Any) -> None:
+    """Refuse more last axes than x has, vectors of another shape than these, and an eps below 0."""
     real_numbers(name, x, *vectors.values())
+    refuse_negative(f"{name}: eps", eps)
     if not 1 <= ndim <= x.ndim:
         raise ShapeError(f"{name}: x of shape {x.shape} cannot be normalised over its last {ndim} axes")
     inner = x.shape[x.ndim - ndim :]

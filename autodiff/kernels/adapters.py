@@ -59,6 +59,7 @@ def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: in
     inner = shape[len(shape) - ndim :]
     if (
         not 1 <= ndim <= len(shape)
+        or not eps >= 0
         or not ready(x, weight, bias)
         or not inner == _shape(weight, inner) == _shape(bias, inner)
     ):
@@ -98,6 +99,7 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
     line = shape[1:2]
     if (
         not line
+        or not eps >= 0
         or not ready(x, weight, bias)
         or not line == _shape(weight, line) == _shape(bias, line)
         or x.size < 2 * shape[1]

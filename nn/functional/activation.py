@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autodiff import Tensor, fused
+from autodiff.arguments import refuse_negative
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.functions import constant_argument
 from autodiff.ops.common import drawn
@@ -189,8 +190,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     >>> softshrink([-2.0, 0.3, 2.0]).data
     array([-1.5,  0. ,  1.5])
     """
-    if not lambd >= 0:
-        raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
+    refuse_negative("softshrink: lambd", lambd)
     x = as_real("softshrink", input)
     return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))  # type: ignore[no-any-return, return-value]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
+from autodiff.arguments import refuse_negative
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops.common import real_numbers
 from nn.functional.common import alike, as_tensor, equal_shapes, reduced, weighted
@@ -88,8 +89,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     >>> smooth_l1_loss([0.5, 3.0], [0.0, 0.0], "none").data
     array([0.125, 2.5  ])
     """
-    if not beta >= 0:
-        raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    refuse_negative("smooth_l1_loss: beta", beta)
     d = _difference("smooth_l1_loss", input, target)
     return reduced(fused.huber_bowl.function(d, delta=beta) / beta if beta else np.abs(d), reduction, "smooth_l1_loss")
 
@@ -187,6 +187,7 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     x = as_tensor(input)
     if out is not None:
         raise ArgumentError("normalize: out= is not here; assign the result")
+    refuse_negative("normalize: eps", eps)
     norm = np.linalg.vector_norm(x, axis=tuple(dim) if isinstance(dim, list) else dim, ord=p, keepdims=True)
     return x / np.maximum(norm, np.asarray(eps, norm.dtype))  # type: ignore[no-any-return]
 
@@ -216,7 +217,6 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
     x = as_tensor(input)
     if x.ndim != 2:
         raise ShapeError(f"pdist: input of shape {x.shape}; it needs (N, M)")
-    if not p >= 0:
-        raise ArgumentError(f"pdist: p must not be negative, got {p}")
+    refuse_negative("pdist: p", p)
     first, second = np.triu_indices(x.shape[0], 1)
     return np.linalg.norm(x[first] - x[second], p, axis=-1)  # type: ignore[no-any-return]

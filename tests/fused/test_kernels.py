@@ -108,6 +108,13 @@ CALLS = {
 }
 
 
+@pytest.mark.usefixtures("numba_only")
+@pytest.mark.parametrize("op", [fused.batch_norm, fused.layer_norm])
+def test_normalisations_refuse_an_eps_below_zero(op):
+    with pytest.raises(ad.ArgumentError, match="eps must not be negative"):
+        op(np.eye(3), eps=-1.0)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", sorted(CALLS))
 def test_normalisations_of_large_arrays(case, dtype, threads, rng):

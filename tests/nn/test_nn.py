@@ -1,5 +1,6 @@
 """Modules: registration, state, modes, hooks; arithmetic against PyTorch, weights carried both ways."""
 
+import contextlib
 import copy
 import pickle
 
@@ -419,6 +420,37 @@ def test_a_batch_that_is_refused_is_not_counted(kind):
 def test_true_is_no_number_and_rubbish_is_no_size(make, words):
     with pytest.raises(ArgumentError, match=words):
         make()
+
+
+_NORMS = [
+    lambda eps: F.layer_norm(np.eye(3), 3, eps=eps),
+    lambda eps: F.rms_norm(np.eye(3), 3, eps=eps),
+    lambda eps: F.group_norm(np.eye(4), 2, eps=eps),
+    lambda eps: F.instance_norm(np.ones((1, 2, 3)), eps=eps),
+    lambda eps: F.batch_norm(np.eye(3), None, None, training=True, eps=eps),
+    lambda eps: F.batch_norm(np.eye(3), np.zeros(3), np.ones(3), eps=eps),
+    lambda eps: F.batch_renorm(np.eye(3), ad.tensor(np.zeros(3)), ad.tensor(np.ones(3)), training=True, eps=eps),
+    lambda eps: F.normalize(np.eye(3), eps=eps),
+    *(
+        lambda eps, made=made, size=size: made(*size, eps=eps)
+        for made, size in (
+            *((getattr(nn, name), (3,)) for name in ("LayerNorm", "RMSNorm", "BatchNorm2d", "InstanceNorm1d")),
+            *((getattr(nn, name), (3,)) for name in ("BatchRenorm1d", "CrossIterationBatchNorm2d")),
+            (nn.GroupNorm, (1, 3)),
+            (nn.LazyBatchNorm1d, ()),
+        )
+    ),
+    lambda eps: nn.TransformerEncoderLayer(4, 2, layer_norm_eps=eps),
+]
+
+
+@pytest.mark.parametrize("norm", _NORMS)
+def test_a_normalisation_refuses_an_eps_below_zero(norm):
+    for eps in (-1e-5, np.nan):
+        for mode in (ad.composed, contextlib.nullcontext):
+            with mode(), pytest.raises(ArgumentError, match="eps must not be negative"):
+                norm(eps)
+    norm(1e-5)
 
 
 def test_the_largest_gradient_is_asked_for_by_pytorchs_name():
