@@ -79,11 +79,10 @@ def clip_grad_norm_(
         raise ArgumentError(f"clip_grad_norm_: the norm of the gradients is {total}")
     # The 1e-6 is PyTorch's.
     factor = np.minimum(max_norm / (total + 1e-6), 1.0)
-    computed = type(total) is np.float64
-    if not computed or not factor >= 1.0:
+    if type(total) is not np.float64 or not factor >= 1.0:
         for p, g in pairs:
             p.grad = g * factor.astype(g.dtype)
-    return float(total) if computed else total  # a stand-in of autodiff.jit's for it
+    return total.item()  # type: ignore[no-any-return]
 
 
 @checked

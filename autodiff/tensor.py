@@ -596,19 +596,19 @@ class Tensor(_Base):
         return bool(self._data)  # asked of the array itself, which may be a stand-in that notes the question
 
     def __float__(self) -> float:
-        number = self._scalar("float")
+        number = float(self._scalar("float"))
         if self._node is not None:
             self._refuse_to_be_cut("float")
-        return float(number)
+        return number
 
     def __int__(self) -> int:
         return int(self._scalar("int"))
 
     def __complex__(self) -> complex:
-        number = self._scalar("complex")
+        number = complex(self._scalar("complex"))
         if self._node is not None:
             self._refuse_to_be_cut("complex")
-        return complex(number)
+        return number
 
     def _refuse_to_be_cut(self, kind: str) -> None:
         """Raise or warn where turning a tracked tensor into a number loses a gradient.

@@ -114,7 +114,8 @@ class ChannelNorm(Module):
     def _rate(self) -> float:
         """The share that the batch at hand has in the running statistics."""
         if self.momentum is None:
-            return 1.0 / (int(self._buffers["num_batches_tracked"].item()) + 1)
+            batches: int = self._buffers["num_batches_tracked"].item()
+            return 1.0 / (batches + 1)
         return self.momentum
 
     def _count(self) -> None:

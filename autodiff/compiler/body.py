@@ -166,7 +166,8 @@ class Body:
             raise Unrecordable("the body returns no pair")
         (new, _), (ys, self.rebuild) = flatten(pair[0]), flatten(pair[1])
         outs = [*new, *ys]
-        if not all(self.tracer.mine(getattr(out, "_data", out)) for out in outs) or len(new) != self.width:
+        arrays = [getattr(out, "_data", out) for out in outs]
+        if not all(self.tracer.mine(a) and hasattr(a, "dtype") for a in arrays) or len(new) != self.width:
             raise Unrecordable("the body returns what it did not compute")
         if outline(carry, []) != outline(pair[0], []):
             raise Unrecordable("the carry changes its structure")
@@ -179,7 +180,7 @@ class Body:
         self.arguments = [argument._data.slot for argument in given]
         self.tracked = [argument._node is not None for argument in given]
         self.wanted = any(tracked) or any(self.tracked[len(leaves) :])
-        self.outs = [getattr(out, "_data", out).slot for out in outs]
+        self.outs = [array.slot for array in arrays]
         self.through = [getattr(out, "_node", None) is not None for out in outs]
         self._graph = given, outs
 

@@ -24,11 +24,11 @@ __all__ = ["OPERATORS", "Recorded", "bare", "mapped", "outlined"]
 
 _FACTS = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags", "base", "device")
 _VIEWS = ("T", "mT", "real", "imag")
-# Methods that give arrays; the reductions among them are recorded as their ufunc's reduce.
+# Methods that give arrays or numbers; the reductions among them are recorded as their ufunc's reduce.
 _METHODS = """all any argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy
-    cumprod cumsum diagonal dot fill flatten max mean min nonzero partition prod put ravel repeat reshape round
+    cumprod cumsum diagonal dot fill flatten item max mean min nonzero partition prod put ravel repeat reshape round
     searchsorted sort squeeze std sum swapaxes take trace transpose var view""".split()
-_READS = """item tolist tobytes dump dumps tofile __float__ __int__ __complex__ __index__ __format__ __str__
+_READS = """tolist tobytes dump dumps tofile __float__ __int__ __complex__ __index__ __round__ __format__ __str__
     __repr__""".split()
 _MEMORY = {
     "flat": "elements were walked with .flat; use .reshape(-1)",

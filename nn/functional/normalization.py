@@ -52,7 +52,10 @@ def update_running(running: Any, batch: Any, momentum: float, factor: float = 1.
         return
     held = running._data
     dtype = held.dtype
-    old, new = _shares(float(momentum), factor, dtype if batch.dtype is dtype else None)
+    share = momentum if momentum.__class__ is float else float(momentum)
+    exact = dtype if batch.dtype is dtype else None
+    # Stand-ins of autodiff.jit's cannot be remembered.
+    old, new = _shares(share, factor, exact) if type(share) is float else (1 - share, share * factor)
     average = held * old
     average += batch * new
     if average.dtype is not dtype:

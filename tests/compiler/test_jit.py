@@ -524,7 +524,7 @@ def test_gradients_are_clipped_between_backward_and_step(norm: float) -> None:
     for i in range(5):
         r = np.random.default_rng(i)
         x, y = r.normal(size=(6, 4)).astype(np.float32), r.integers(0, 3, 6)
-        assert float(compiled(x, y)) == plain(x, y)
+        assert bits(compiled(x, y)) == bits(plain(x, y))
         assert bits(model.state_dict()) == bits(twin.state_dict())
         assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in twin.parameters()])
     assert len(compiled.plans) <= 2
@@ -937,3 +937,30 @@ def test_modules_among_the_arguments_are_held_for_a_while() -> None:
     del module
     gc.collect()
     assert sum(reference() is not None for reference in references) <= 20
+
+
+def test_a_number_taken_out_by_item_is_a_number_in_every_call() -> None:
+    def f(x: Any, t: Any) -> Any:
+        return {"mean": x.mean().item(), "first": (t.data.item(0) * 2, t.sum().item()), "whole": x.argmax().item()}
+
+    compiled = autodiff.jit(f)
+    for i in range(4):
+        x = np.random.default_rng(i).normal(size=5).astype(np.float32)
+        t = x.astype(np.float64)
+        expected = {"mean": float(x.mean()), "first": (float(t[0]) * 2, float(t.sum())), "whole": int(x.argmax())}
+        assert bits(compiled(x, Tensor(t))) == bits(expected)
+    with pytest.raises(CompileError, match="`if`"):
+        autodiff.jit(lambda x: 1 if x.sum().item() > 0 else 2)(np.ones(2))
+    with pytest.raises(CompileError, match=r"index\(\)"):
+        autodiff.jit(lambda x: [4, 5][x.argmax().item()])(np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cumulative_running_statistics_are_followed(dtype: Any) -> None:
+    model = nn.BatchNorm1d(3, momentum=None, dtype=dtype)
+    compiled = autodiff.jit(lambda x: model(x), state=model)
+    batches = np.random.default_rng(0).normal(size=(6, 8, 3)).astype(dtype)
+    for i, batch in enumerate(batches, 1):
+        compiled(batch)
+        np.testing.assert_allclose(model.running_mean.data, batches[:i].mean(axis=(0, 1)), rtol=1e-5, atol=1e-7)
+    assert len(compiled.plans) == 1
