@@ -326,7 +326,7 @@ class Code:
             return f"{args[0]}[{args[1]}] = {args[2]}"
         if type(target) is Method:
             return f"{args[0]}.{target.name}({', '.join(args[1:] + kwargs)})"
-        if target is np.dot and not kwargs and isinstance(op.args[0], Slot):
+        if target is np.dot and not kwargs and hasattr(getattr(op.args[0], "value", None), "dot"):
             return (
                 f"{args[0]}.dot({', '.join(args[1:])})"  # past NumPy's dispatch, which takes as long as a small product
             )

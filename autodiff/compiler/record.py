@@ -287,7 +287,7 @@ class Recorder:
         if function in _FACTS_ONLY:
             return function(*bare(args), **bare(kwargs))
         name = _AS_METHOD.get(function)
-        if name is not None and args and type(args[0]) is Recorded:
+        if name is not None and args and type(args[0]) is Recorded and hasattr(args[0].value, name):
             return self.method(name, args[0], args[1:], {k: v for k, v in kwargs.items() if v is not np._NoValue})
         return self.call(function, args, kwargs)
 

@@ -964,3 +964,14 @@ def test_cumulative_running_statistics_are_followed(dtype: Any) -> None:
         compiled(batch)
         np.testing.assert_allclose(model.running_mean.data, batches[:i].mean(axis=(0, 1)), rtol=1e-5, atol=1e-7)
     assert len(compiled.plans) == 1
+
+
+@pytest.mark.parametrize("number", [-2.5, 3, np.float32(1.5), np.int8(-3)])
+@pytest.mark.parametrize("name", "sum max min prod any all mean std var cumsum argmax real round square".split())
+def test_numpys_functions_of_numbers(name: str, number: Any) -> None:
+    def function(x: Any) -> Any:
+        return getattr(np, name)(x), np.dot(x, x)
+
+    compiled = autodiff.jit(function)
+    for value in (number, number + type(number)(1)):
+        assert bits(compiled(value)) == bits(function(value))
