@@ -89,9 +89,21 @@ class Lazy(Module):
         object.__setattr__(self, "__class__", self._becomes)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As the layer that it becomes."""
+        """As the layer that it becomes; a call that fails leaves the layer lazy."""
+        lazy, given = type(self), self._arguments
+        unknown = [held for held in (*self._parameters.values(), *self._buffers.values()) if isinstance(held, Unknown)]
+        kinds = [type(held) for held in unknown]
         self.initialize_parameters(*args, **kwargs)
-        return self.forward(*args, **kwargs)
+        try:
+            return self.forward(*args, **kwargs)
+        except BaseException:
+            for held, kind in zip(unknown, kinds, strict=True):
+                held.__class__ = kind
+                held.__init__()
+            self.__dict__["_arguments"] = given
+            object.__setattr__(self, "__class__", lazy)
+            setattr(self, self._size, 0)
+            raise
 
 
 def lazily(base: type[Module], size: str, **defaults: Any) -> type[Module]:

@@ -88,6 +88,36 @@ def test_an_optimiser_made_before_the_first_call_learns():
     assert losses[-1] < 0.05 * losses[0]
 
 
+@pytest.mark.parametrize(
+    ("make", "bad", "good"),
+    [
+        (lambda: nn.LazyConv2d(4, 3), (1, 2, 2, 2), (1, 3, 5, 5)),  # smaller than the kernel
+        (lambda: nn.LazyConv2d(4, 3, groups=2), (1, 3, 5, 5), (1, 4, 5, 5)),
+        (lambda: nn.LazyBatchNorm1d(), (1, 3), (2, 5)),  # one value per channel
+        (lambda: nn.LazyBatchNorm2d(), (1, 3), (2, 5, 3, 3)),
+        (lambda: nn.LazyInstanceNorm1d(), (2, 3, 1), (2, 5, 3)),
+        (lambda: nn.LazyLinear(3), (), (2, 5)),
+    ],
+)
+def test_a_layer_whose_first_call_fails_is_as_lazy_as_before(make, bad, good):
+    layer = make()
+    hooks, before = [], (type(layer), repr(layer), *layer.parameters(), *layer.buffers())
+    layer.register_forward_hook(lambda module, args, out: hooks.append(out.shape))
+    with pytest.raises((ShapeError, ArgumentError)):
+        layer(np.ones(bad, np.float32))
+    after = (type(layer), repr(layer), *layer.parameters(), *layer.buffers())
+    assert after[:2] == before[:2]
+    assert all(a is b for a, b in zip(after[2:], before[2:], strict=True))
+    with pytest.raises(ArgumentError, match="call the model on a batch"):
+        layer.state_dict()
+    fresh = copy.deepcopy(layer)
+    for held in (layer, fresh):
+        held(np.ones(good, np.float32)).sum().backward()
+        assert type(held) is before[0]._becomes
+        assert all(p.grad is not None for p in held.parameters())
+    assert len(hooks) == 2
+
+
 def test_a_state_that_does_not_fit_leaves_lazy_layers_as_they_were():
     net = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 2))
     state = {"0.weight": np.ones((4, 3)), "0.bias": np.ones(4), "1.weight": np.ones((9, 4)), "1.bias": np.ones(2)}
