@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff import Tensor, no_grad
+from autodiff.arguments import refuse_unless_positive, whole
 from autodiff.core.errors import ArgumentError
 from nn.convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nn.init import default_generator
@@ -27,15 +28,31 @@ class _Computed:
     """What the hook of a module's weight needs: how it is computed, and from what."""
 
     def __init__(self, module: Module, name: str) -> None:
-        if module._parameters.get(name) is None:
-            raise ArgumentError(f"{type(self).words} of {type(module).__name__}: it has no parameter {name!r}")
+        if not isinstance(module, Module):
+            raise ArgumentError(f"{self.words}: needs an nn.Module, got {type(module).__name__}")
+        weight = module._parameters.get(name)
+        if weight is None:
+            raise ArgumentError(f"{self.words} of {type(module).__name__}: it has no parameter {name!r}")
+        if self.dim is not None and not (whole(self.dim) and -weight.ndim <= self.dim < weight.ndim):
+            raise ArgumentError(f"{self.words}: dim={self.dim} for a weight of shape {weight.shape}")
+        taken = [name + part for part in self.gone if hasattr(module, name + part)]
+        if taken:
+            raise ArgumentError(f"{self.words} of {type(module).__name__}: it has a {taken[0]!r} already")
         self.name = name
-        weight = module._parameters.pop(name)
-        self.divide(module, weight)
-        self.compute(module)
+        before = {table: dict(module.__dict__[table]) for table in ("_parameters", "_buffers")}
+        try:
+            del module._parameters[name]
+            self.divide(module, weight)
+            self.compute(module)
+        except BaseException:
+            module.__dict__.update(before)
+            module.__dict__.pop(name, None)
+            raise
         self.handle = module.register_forward_pre_hook(self)
 
     words = ""
+    gone: tuple[str, ...] = ()  # the endings of the names of what the weight is computed from
+    dim: int | None
 
     def divide(self, module: Module, weight: Parameter) -> None:
         """Enter what the weight is computed from."""
@@ -55,9 +72,10 @@ class _Computed:
 
 class _WeightNorm(_Computed):
     words = "weight_norm"
+    gone = ("_g", "_v")
 
     def __init__(self, module: Module, name: str, dim: int | None) -> None:
-        self.dim = dim
+        self.dim = None if dim == -1 else dim
         super().__init__(module, name)
 
     def _norm(self, v: Any) -> Any:
@@ -73,15 +91,13 @@ class _WeightNorm(_Computed):
         v, g = getattr(module, f"{self.name}_v"), getattr(module, f"{self.name}_g")
         return v * (g / self._norm(v))  # type: ignore[no-any-return]
 
-    gone = ("_g", "_v")
-
 
 class _SpectralNorm(_Computed):
     words = "spectral_norm"
+    gone = ("_orig", "_u", "_v")
 
     def __init__(self, module: Module, name: str, iterations: int, eps: float, dim: int, generator: Any) -> None:
-        if iterations < 1:
-            raise ArgumentError(f"spectral_norm: n_power_iterations must be positive, got {iterations}")
+        refuse_unless_positive("spectral_norm: n_power_iterations", iterations)
         self.iterations, self.eps, self.dim, self.generator = iterations, eps, dim, generator
         super().__init__(module, name)
 
@@ -116,8 +132,6 @@ class _SpectralNorm(_Computed):
         u, v = getattr(module, f"{self.name}_u")._array, getattr(module, f"{self.name}_v")._array
         return weight / (u @ (self._matrix(weight) @ v))  # type: ignore[no-any-return]
 
-    gone = ("_orig", "_u", "_v")
-
 
 def _remove(kind: type[_Computed], module: M, name: str) -> M:
     for hook in module._forward_pre_hooks.values():
@@ -128,7 +142,7 @@ def _remove(kind: type[_Computed], module: M, name: str) -> M:
     with no_grad():
         weight = hook.weight(module)._array
     hook.handle.remove()
-    for part in kind.gone:  # type: ignore[attr-defined]
+    for part in kind.gone:
         delattr(module, name + part)
     module.__dict__.pop(name)
     module.register_parameter(name, Parameter(weight))
@@ -144,12 +158,12 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
         Changed, and returned: ``name`` gives way to the parameters ``name_g`` and ``name_v``.
     name : str
     dim : int, optional
-        The axis whose entries have a length each; None: the whole weight has one.
+        The axis whose entries have a length each; None, or PyTorch's -1: the whole weight has one.
 
     Raises
     ------
     ArgumentError
-        If the module has no such parameter.
+        If the module has no such parameter, or that no such axis. The module is left as it was.
 
     Examples
     --------
@@ -207,7 +221,7 @@ def spectral_norm(
     Raises
     ------
     ArgumentError
-        If the module has no such parameter, or an option is not allowed.
+        If the module has no such parameter, or an option is not allowed. The module is left as it was.
 
     Examples
     --------

@@ -45,7 +45,7 @@ LAYERS = {
 
 @torch_only
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
-@pytest.mark.parametrize("dim", [0, 1, None])
+@pytest.mark.parametrize("dim", [0, 1, -1, -2, None])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_weight_norm_is_pytorchs(layer, dim):
     import torch
@@ -99,6 +99,33 @@ def test_spectral_norm_is_pytorchs(layer):
     before = ours(x).data
     assert sorted(nn.utils.remove_spectral_norm(ours).state_dict()) == ["bias", "weight"]
     np.testing.assert_allclose(ours(x).data, before, rtol=1e-12, atol=1e-12)
+
+
+def taken() -> nn.Module:
+    layer = nn.Linear(3, 2)
+    layer.weight_v = nn.Parameter([1.0])
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (lambda: nn.Linear(3, 2), {"dim": 2}),
+        (lambda: nn.Linear(3, 2), {"dim": -3}),
+        (lambda: nn.Linear(3, 2), {"dim": 0.5}),
+        (lambda: nn.LazyLinear(2), {}),
+        (taken, {}),
+    ],
+)
+@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_a_module_whose_weight_is_refused_is_left_as_it_was(wrap, make, options):
+    layer = make()
+    parameters, buffers, attributes = dict(layer._parameters), dict(layer._buffers), sorted(vars(layer))
+    with pytest.raises(ad.ArgumentError):
+        wrap(layer, **options)
+    assert list(layer._parameters) == list(parameters)
+    assert all(layer._parameters[name] is held for name, held in parameters.items())
+    assert (layer._buffers, sorted(vars(layer)), layer._forward_pre_hooks) == (buffers, attributes, {})
 
 
 def test_weights_of_a_recurrent_layer_can_be_computed_too():
