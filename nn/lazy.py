@@ -99,7 +99,7 @@ class Lazy(Module):
         except BaseException:
             for held, kind in zip(unknown, kinds, strict=True):
                 held.__class__ = kind
-                held.__init__()
+                held.__init__()  # type: ignore[misc]
             self.__dict__["_arguments"] = given
             object.__setattr__(self, "__class__", lazy)
             setattr(self, self._size, 0)

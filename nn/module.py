@@ -421,7 +421,10 @@ class Module:
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
         """Freeze or thaw all parameters."""
-        for parameter in self.parameters():
+        parameters = list(self.parameters())
+        for parameter in parameters if not requires_grad else ():
+            _ = parameter._data  # a lazy layer, which has none yet, is refused before anything is frozen
+        for parameter in parameters:
             parameter.requires_grad = requires_grad
         return self
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.dispatch import bare
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ __all__ = ["parameters_to_vector", "vector_to_parameters"]
 def _listed(name: str, parameters: Iterable[Tensor]) -> list[Tensor]:
     if hasattr(parameters, "parameters") or callable(parameters):
         raise ArgumentError(f"{name} takes an iterable of parameters; pass model.parameters()")
-    return list(parameters)
+    held = list(parameters)
+    for p in held:
+        if not isinstance(p, Tensor):
+            raise ArgumentError(f"{name} takes an iterable of parameters; one of them is a {type(p).__name__}")
+    return held
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
@@ -59,6 +63,8 @@ def vector_to_parameters(vec: ArrayLike, parameters: Iterable[Tensor]) -> None:
     ------
     ShapeError
         If the vector is not as long as all parameters together. Nothing has been changed then.
+    DTypeError
+        If it is complex, and a parameter is not. Nothing has been changed then.
 
     Examples
     --------
@@ -72,6 +78,8 @@ def vector_to_parameters(vec: ArrayLike, parameters: Iterable[Tensor]) -> None:
     total = sum(p.size for p in held)
     if vector.shape != (total,):
         raise ShapeError(f"vector_to_parameters: a vector of shape {vector.shape} for parameters of {total} elements")
+    if vector.dtype.kind not in "biufc" or (vector.dtype.kind == "c" and any(p.dtype.kind != "c" for p in held)):
+        raise DTypeError(f"vector_to_parameters: a vector of dtype {vector.dtype} for parameters of real numbers")
     start = 0
     for p in held:
         p.data = vector[start : start + p.size].reshape(p.shape).astype(p.dtype)

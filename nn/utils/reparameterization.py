@@ -52,7 +52,7 @@ class _Computed:
 
     words = ""
     gone: tuple[str, ...] = ()  # the endings of the names of what the weight is computed from
-    dim: int | None
+    dim: Any
 
     def divide(self, module: Module, weight: Parameter) -> None:
         """Enter what the weight is computed from."""

@@ -86,6 +86,20 @@ def pad_sequence(
     return np.stack([filled(s) for s in held], axis=0 if batch_first else 1)  # type: ignore[return-value]
 
 
+def _padded(name: str, padded: ArrayLike, lengths: ArrayLike, batch_first: bool, least: int) -> tuple[Tensor, Any]:
+    """Padded sequences (L, N, ...) and their lengths, looked at."""
+    x = padded if isinstance(padded, Tensor) else Tensor(padded)
+    counts = np.asarray(bare(lengths))
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: input of shape {x.shape}; it needs (L, N, ...)")
+    x = x.swapaxes(0, 1) if batch_first else x
+    times, many = x.shape[:2]
+    whole = counts.dtype.kind in "iu" or not many
+    if counts.shape != (many,) or not whole or not ((counts >= least) & (counts <= times)).all():
+        raise ArgumentError(f"{name}: lengths must be {many} integers from {least} to {times}, got {counts.tolist()!r}")
+    return x, counts
+
+
 def unpad_sequence(padded_sequences: ArrayLike, lengths: ArrayLike, batch_first: bool = False) -> list[Tensor]:
     """The sequences that :func:`pad_sequence` put together.
 
@@ -93,18 +107,21 @@ def unpad_sequence(padded_sequences: ArrayLike, lengths: ArrayLike, batch_first:
     ----------
     padded_sequences : (L, N, ...) or (N, L, ...) with ``batch_first``
     lengths : int, (N,)
+        From 0 to L.
     batch_first : bool
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If there is one axis alone, or the lengths do not fit.
 
     Examples
     --------
     >>> [s.data.tolist() for s in unpad_sequence([[1.0, 2.0], [3.0, 0.0]], [2, 1], batch_first=True)]
     [[1.0, 2.0], [3.0]]
     """
-    x = padded_sequences if isinstance(padded_sequences, Tensor) else Tensor(padded_sequences)
-    x = x if batch_first else x.swapaxes(0, 1)
-    counts = np.asarray(bare(lengths))
-    if counts.shape != x.shape[:1]:
-        raise ShapeError(f"unpad_sequence: lengths of shape {counts.shape} for {x.shape[0]} sequences")
+    x, counts = _padded("unpad_sequence", padded_sequences, lengths, batch_first, 0)
+    x = x.swapaxes(0, 1)
     return [x[i, : int(n)] for i, n in enumerate(counts)]
 
 
@@ -145,23 +162,16 @@ def pack_padded_sequence(
     >>> packed.data.data, packed.batch_sizes.data
     (array([1., 3., 2.]), array([2, 1]))
     """
-    x = input if isinstance(input, Tensor) else Tensor(input)
-    counts = np.asarray(bare(lengths))
-    if x.ndim < 2:
-        raise ShapeError(f"pack_padded_sequence: input of shape {x.shape}; it needs (L, N, ...)")
-    x = x.swapaxes(0, 1) if batch_first else x
-    times, many = x.shape[:2]
-    if counts.shape != (many,) or counts.dtype.kind not in "iu" or not many or counts.min() < 1 or counts.max() > times:
-        raise ArgumentError(
-            f"pack_padded_sequence: lengths must be {many} integers from 1 to {times}, got {counts.tolist()!r}"
-        )
+    x, counts = _padded("pack_padded_sequence", input, lengths, batch_first, 1)
+    if not len(counts):
+        raise ArgumentError("pack_padded_sequence: got no sequences")
     order = None
-    if not (counts[:-1] >= counts[1:]).all():
-        if enforce_sorted:
+    if enforce_sorted:
+        if not (counts[:-1] >= counts[1:]).all():
             raise ArgumentError(
                 f"pack_padded_sequence: lengths {counts.tolist()} must fall, or pass enforce_sorted=False"
             )
-    if not enforce_sorted:
+    else:
         order = np.argsort(-counts, kind="stable")
         x, counts = x[:, order], counts[order]
     there = np.arange(counts[0])[:, None] < counts

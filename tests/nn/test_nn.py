@@ -466,6 +466,10 @@ def test_a_lazy_layer_takes_its_dtype_beforehand_and_is_not_frozen_in_vain():
     for freeze in (lazy.requires_grad_, lambda value: setattr(lazy[0].weight, "requires_grad", value)):
         with pytest.raises(ArgumentError, match="call the model on a batch first"):
             freeze(False)
+    half = nn.Sequential(nn.Linear(5, 5), nn.LazyLinear(3))
+    with pytest.raises(ArgumentError, match="call the model on a batch first"):
+        half.requires_grad_(False)
+    assert half[0].weight.requires_grad
     lazy.requires_grad_(True)
     assert lazy(np.ones((4, 5))).dtype == np.float64
     assert {held.dtype for held in lazy.state_dict().values()} == {np.dtype(np.float64), np.dtype(np.int64)}

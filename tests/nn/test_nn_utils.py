@@ -27,6 +27,13 @@ def test_parameters_become_a_vector_and_come_back():
     assert net[0].weight.data.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
     with pytest.raises(ad.ShapeError, match="11 elements"):
         nn.utils.vector_to_parameters(np.ones(10), net.parameters())
+    before = nn.utils.parameters_to_vector(net.parameters()).data
+    for vector, error in ((np.ones(11) * 1j, ad.DTypeError), (["1.0"] * 11, ad.DTypeError)):
+        with pytest.raises(error, match="a vector of dtype"):
+            nn.utils.vector_to_parameters(vector, net.parameters())
+    np.testing.assert_array_equal(nn.utils.parameters_to_vector(net.parameters()).data, before)
+    with pytest.raises(ad.ArgumentError, match="one of them is a list"):
+        nn.utils.parameters_to_vector([[1.0]])
     with pytest.raises(ad.ArgumentError, match=r"model\.parameters"):
         nn.utils.parameters_to_vector(net)
 
@@ -154,6 +161,16 @@ def test_sequences_are_padded_and_unpadded(batch_first, side):
 
 
 # --- data
+
+
+@pytest.mark.parametrize("lengths", [[2, -1], [2, 1.5], [2, 4], [2], [[2, 1]]])
+def test_lengths_that_no_sequences_have_are_refused(lengths):
+    for use in (unpad_sequence, nn.utils.rnn.pack_padded_sequence):
+        with pytest.raises(ad.ArgumentError, match=r"lengths must be 2 integers from . to 3"):
+            use(np.ones((3, 2)), lengths)
+        with pytest.raises(ad.ShapeError, match="it needs"):
+            use(np.ones(3), lengths)
+    assert unpad_sequence(np.ones((3, 0)), []) == []
 
 
 def test_an_epoch_has_every_example_once_in_another_order_each_time():
