@@ -407,19 +407,20 @@ class SparseArray:
 
     @property
     def coords(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """(rows, columns) of the entries, in the order of ``data``."""
-        return self._places if self.format == "coo" else self._pattern.places(self._turned)
+        """(rows, columns) of the entries, in the order of ``data``; not to be written to, as ``indices`` and ``indptr``."""
+        rows, columns = self._places if self.format == "coo" else self._pattern.places(self._turned)
+        return _read_only(rows), _read_only(columns)
 
     row = property(lambda self: self.coords[0])
     col = property(lambda self: self.coords[1])
-    indices = property(lambda self: self._ordered()._pattern.indices)
-    indptr = property(lambda self: self._ordered()._pattern.indptr)
+    indices = property(lambda self: _read_only(self._ordered()._pattern.indices))
+    indptr = property(lambda self: _read_only(self._ordered()._pattern.indptr))
 
     def toscipy(self) -> SciPyArray:
-        """SciPy's array of the same values, without the derivative."""
+        """SciPy's array of the same values, without the derivative: a copy."""
         if self.format == "coo":
-            return require("scipy.sparse").coo_array((bare(self.data), self._places), shape=self.shape)
-        return self._pattern.matrix(bare(self.data), self._turned)
+            return require("scipy.sparse").coo_array((bare(self.data), self._places), shape=self.shape, copy=True)
+        return self._pattern.matrix(bare(self.data), self._turned).copy()
 
     def toarray(self) -> Tensor:
         """The dense matrix."""
@@ -601,6 +602,13 @@ class SparseArray:
         return f"<autodiff.sparse {self.format} array of {self.dtype}, shape {self.shape}, {self.nnz} stored entries>"
 
 
+def _read_only(places: Any) -> Any:
+    """A view that nobody can write through: a pattern is shared by everything made of it."""
+    view = places.view()
+    view.flags.writeable = False
+    return view
+
+
 def _gathered(data: Any, targets: Any, sources: Any, n: int) -> Any:
     """A vector of length ``n`` to whose element ``targets[k]`` the element ``sources[k]`` of ``data`` is added."""
     counts = np.bincount(targets, minlength=n)
@@ -715,7 +723,8 @@ def _sparse(value: Any, name: str = "sparse") -> SparseArray:
         plain = plain.copy()
         plain.sum_duplicates()
     shape = plain.shape[::-1] if turned else plain.shape
-    return SparseArray(_tensor(plain.data), Pattern(plain.indices, plain.indptr, shape), plain.format, turned)
+    pattern = Pattern(plain.indices.copy(), plain.indptr.copy(), shape)  # SciPy's may be written to
+    return SparseArray(_tensor(plain.data), pattern, plain.format, turned)
 
 
 def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
@@ -1090,7 +1099,7 @@ class SuperLU:
     """A factorisation that :func:`splu` made; ``solve(b, trans)`` is differentiable in b and in the entries."""
 
     def __init__(self, matrix: SparseArray, system: Direct) -> None:
-        self._matrix, self._system = matrix, system
+        self._matrix, self._system = matrix.copy(), system  # what is written to the matrix later is not factorised
         self.shape = matrix.shape
         system.prepared(np.ascontiguousarray(bare(matrix.data)))
 

@@ -388,3 +388,30 @@ def test_kronecker_products_of_nothing_and_of_single_precision():
     assert sparse.kron(nothing, some).shape == (4, 6)
     assert sparse.kron(some, nothing).nnz == 0
     assert sparse.kronsum(some, some).dtype == np.float32
+
+
+def test_what_is_done_to_scipys_arrays_and_to_copies_leaves_recorded_products_alone():
+    scipys = theirs.csr_array(dense(ENTRIES))
+    expected = scipys.sum(axis=0)
+    x = ad.tensor(np.arange(1.0, 4.0), requires_grad=True)
+    total = (sparse.csr_array(scipys) @ x).sum()
+    scipys.data[:2] = 0
+    scipys.eliminate_zeros()  # in place, the indices too
+    total.backward()
+    np.testing.assert_array_equal(x.grad, expected)
+    ours = made(sparse.csc_array, ENTRIES)
+    x.grad, total = None, (ours @ x).sum()
+    copy = ours.toscipy()
+    copy.data[:] = copy.indices[:] = 0
+    total.backward()
+    np.testing.assert_array_equal(x.grad, expected)
+    with pytest.raises(ValueError, match="read-only"):
+        ours.indices[0] = 2
+
+
+def test_a_factorisation_keeps_the_entries_that_it_was_made_of():
+    a = made(sparse.csr_array, ENTRIES)
+    lu, x = sparse.splu(a), np.linalg.solve(dense(ENTRIES), np.ones(3))
+    a[0, 0] = 50.0
+    a[1, 0] = 1.0  # one entry more
+    np.testing.assert_allclose(lu.solve(np.ones(3)).data, x)
