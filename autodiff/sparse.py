@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff.batching import Batched, is_batched
 from autodiff.core.errors import ArgumentError, ConvergenceError, DTypeError, ShapeError, SingularMatrixError
@@ -228,9 +229,11 @@ class Direct(System):
 class Iterative(System):
     """By one of SciPy's Krylov methods, which is asked for the transpose in the same way."""
 
-    def __init__(self, pattern: Pattern, method: str, start: Any, preconditioner: Any, options: dict[str, Any]) -> None:
-        super().__init__(pattern)
-        self.name = self.method = method
+    def __init__(
+        self, matrix: SparseArray, method: str, start: Any, preconditioner: Any, options: dict[str, Any]
+    ) -> None:
+        super().__init__(matrix._pattern)
+        self.turned, self.name, self.method = matrix._turned, method, method
         self.start, self.preconditioner, self.options = start, preconditioner, options
 
     def prepare(self, data: Any) -> Any:
@@ -241,13 +244,14 @@ class Iterative(System):
             return np.stack([self.run(prepared, column, transposed) for column in b.T], axis=1)
         linalg = require("scipy.sparse.linalg")
         matrix, m = self.pattern.matrix(prepared, transposed), self.preconditioner
-        if transposed and m is not None:
+        adjoint = transposed != self.turned
+        if adjoint and m is not None:
             m = m.T if hasattr(m, "T") else linalg.aslinearoperator(m).T
-        start = None if transposed else self.start
+        start = None if adjoint else self.start
         x, info = getattr(linalg, self.method)(matrix, b, start, M=m, **self.options)
         if info:
             raise ConvergenceError(
-                f"{self.method}: no convergence in {info} iterations{' of the adjoint system' if transposed else ''};"
+                f"{self.method}: no convergence in {info} iterations{' of the adjoint system' if adjoint else ''};"
                 " raise maxiter, loosen rtol, give a preconditioner M, or use spsolve"
                 if info > 0
                 else f"{self.method}: illegal input or breakdown (info={info})"
@@ -407,7 +411,7 @@ class SparseArray:
 
     @property
     def coords(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """(rows, columns) of the entries, in the order of ``data``; not to be written to, as ``indices`` and ``indptr``."""
+        """(rows, columns) of the entries, in the order of ``data``; not to be written to."""
         rows, columns = self._places if self.format == "coo" else self._pattern.places(self._turned)
         return _read_only(rows), _read_only(columns)
 
@@ -424,7 +428,9 @@ class SparseArray:
 
     def toarray(self) -> Tensor:
         """The dense matrix."""
-        return self @ np.eye(self.shape[1], dtype=self.dtype)  # type: ignore[no-any-return]
+        rows, columns = (place.astype(np.int64) for place in self.coords)
+        places, every = rows * self.shape[1] + columns, np.arange(self.nnz)
+        return _gathered(self.data, places, every, self.shape[0] * self.shape[1]).reshape(self.shape)  # type: ignore[no-any-return]
 
     todense = toarray
 
@@ -497,13 +503,14 @@ class SparseArray:
 
     def mean(self, axis: int | None = None) -> Tensor:
         """Of all elements, zeros included, of the columns (0) or of the rows (1)."""
-        return self.sum(axis) / (self.shape[0] * self.shape[1] if axis is None else self.shape[axis % 2])
+        total = self.sum(axis)
+        return total / (self.shape[0] * self.shape[1] if axis is None else self.shape[axis])
 
     def sum(self, axis: int | None = None) -> Tensor:
         """Of all entries, of the columns (0) or of the rows (1)."""
         if axis is None:
             return np.sum(self.data)  # type: ignore[no-any-return]
-        axis = axis % 2
+        axis = normalize_axis_index(axis, 2)
         return (self.T if axis == 0 else self) @ np.ones(self.shape[axis], self.dtype)
 
     def multiply(self, other: SparseLike | ArrayLike) -> SparseArray:
@@ -732,7 +739,7 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
     format = name[:3]
     if issparse(arg):
         result = _sparse(arg, name)
-    elif isinstance(arg, tuple) and len(arg) == 2 and isinstance(arg[1], (tuple, list)):
+    elif isinstance(arg, tuple) and len(arg) == 2 and np.ndim(bare(arg[0])):
         data = _entries(name, arg[0])
         rows, columns = (np.asarray(bare(place)) for place in arg[1])
         if not (rows.dtype.kind in "iu" or not rows.size) or not (columns.dtype.kind in "iu" or not columns.size):
@@ -749,8 +756,9 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
     elif isinstance(arg, tuple) and len(arg) == 3 and format != "coo":
         data, indices, indptr = _entries(name, arg[0]), np.asarray(arg[1]), np.asarray(arg[2])
         major = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
-        rows, columns = (major, indices) if format == "csr" else (indices, major)
-        return _made(name, (data, (rows, columns)), shape, dtype)
+        lengths = (indptr.size - 1, int(indices.max(initial=-1)) + 1)
+        turn = 1 if format == "csr" else -1
+        return _made(name, (data, (major, indices)[::turn]), lengths[::turn] if shape is None else shape, dtype)
     elif isinstance(arg, tuple) and len(arg) == 2 and all(isinstance(n, (int, np.integer)) for n in arg):
         nothing = np.zeros(0, int)
         result = _from_places(
@@ -764,7 +772,9 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
             )
         places = np.nonzero(dense.data)
         result = _from_places(dense[places], places, dense.shape, format)
-    result = {"csr": result.tocsr, "csc": result.tocsc, "coo": result.tocoo}[format]()
+    if shape is not None and result.shape != tuple(shape):
+        raise ShapeError(f"{name}: shape={tuple(shape)} for an array of shape {result.shape}")
+    result = result.asformat(format)
     return result if dtype is None or result.dtype == dtype else result.astype(dtype)
 
 
@@ -1190,7 +1200,7 @@ def _iterative(name: str, A: Any, b: Any, x0: Any, M: Any, options: dict[str, An
     if isinstance(M, SparseArray):
         M = M.toscipy()
     start = None if x0 is None else np.asarray(bare(x0))
-    system = Iterative(matrix._pattern, name, start, M, options)
+    system = Iterative(matrix, name, start, M, options)
     return solve_.function(matrix.data, right, system=system, transposed=matrix._turned), 0
 
 

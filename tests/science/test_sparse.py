@@ -415,3 +415,38 @@ def test_a_factorisation_keeps_the_entries_that_it_was_made_of():
     a[0, 0] = 50.0
     a[1, 0] = 1.0  # one entry more
     np.testing.assert_allclose(lu.solve(np.ones(3)).data, x)
+
+
+def test_constructors_take_and_refuse_what_scipys_do():
+    parts = ([1.0, 2.0], [0, 1], [0, 1, 2, 2])  # a last row, or column, without entries
+    for name in ("csr_array", "csc_array"):
+        ours, scipys = getattr(sparse, name), getattr(theirs, name)
+        assert ours(parts).shape == scipys(parts).shape
+        places = (np.array([1.0, 2.0]), np.array([[0, 1], [1, 0]]))
+        np.testing.assert_array_equal(ours(places).toarray().data, scipys(places).toarray())
+    for wrong in (np.eye(2), theirs.csr_array(np.eye(2))):
+        with pytest.raises(ShapeError, match=r"shape=\(3, 3\).*\(2, 2\)"):
+            sparse.csr_array(wrong, shape=(3, 3))
+    a = made(sparse.csr_array, ENTRIES)
+    for axis in (2, -3):
+        with pytest.raises(ValueError, match="out of bounds"):
+            a.sum(axis)
+        with pytest.raises(ValueError, match="out of bounds"):
+            a.mean(axis)
+    np.testing.assert_array_equal(a.mean(-1).data, dense(ENTRIES).mean(-1))
+    infinite = np.array([[np.inf, 1.0], [0.0, np.nan]])
+    np.testing.assert_array_equal(sparse.csc_array(infinite).toarray().data, infinite)
+
+
+@pytest.mark.parametrize("make", MAKERS[:2])
+def test_an_iteration_starts_at_x0_with_the_preconditioner_that_was_given(make):
+    a, steps = np.array([[4.0, 1.0], [0.5, 3.0]]), []
+    symmetric = a + a.T
+    x, _ = sparse.cg(make(symmetric), symmetric @ [1.0, 2.0], x0=[1.0, 2.0], callback=steps.append)
+    assert not steps
+    exact = np.linalg.inv(a)  # one step of GMRES, in either direction, unless it is transposed
+    b = ad.tensor([1.0, 2.0], requires_grad=True)
+    x, _ = sparse.gmres(make(a), b, M=exact, restart=1, maxiter=1, rtol=1e-10)
+    np.testing.assert_allclose(x.data, exact @ [1.0, 2.0])
+    x.sum().backward()
+    np.testing.assert_allclose(b.grad, exact.T @ [1.0, 1.0])
