@@ -309,17 +309,26 @@ def array(nested: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
 def array_split(ary: ArrayLike, indices_or_sections: int | Sequence[int] | ArrayLike, axis: int = 0) -> list[Tensor]:
     """Differentiable ``numpy.array_split``: parts that may differ in length by one."""
 
-def asanyarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
-    """Differentiable ``numpy.copy``."""
+def asanyarray(
+    a: ArrayLike, dtype: DTypeLike | None = None, order: str | None = None, *, device: ArrayLike | None = None,
+    copy: ArrayLike | None = None,
+) -> Tensor:
+    """Differentiable ``numpy.asanyarray``, a copy."""
 
 def asarray(nested: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
     """Numbers, arrays and Tensors in nested lists, as one Tensor that is differentiable in each."""
 
-def ascontiguousarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
-    """Differentiable ``numpy.copy``."""
+def ascontiguousarray(
+    a: ArrayLike, dtype: DTypeLike | None = None, order: str | None = None, *, device: ArrayLike | None = None,
+    copy: ArrayLike | None = None,
+) -> Tensor:
+    """Differentiable ``numpy.ascontiguousarray``, a copy."""
 
-def asfortranarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
-    """Differentiable ``numpy.copy``."""
+def asfortranarray(
+    a: ArrayLike, dtype: DTypeLike | None = None, order: str | None = None, *, device: ArrayLike | None = None,
+    copy: ArrayLike | None = None,
+) -> Tensor:
+    """Differentiable ``numpy.asfortranarray``, a copy."""
 
 def astype(x: ArrayLike, dtype: DTypeLike | None, copy: bool = True) -> Tensor:
     """``x`` in another dtype. Between floating-point and complex dtypes the gradient is cast back."""
@@ -404,7 +413,7 @@ def conjugate(x: ArrayLike) -> Tensor:
 def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Tensor:
     """Differentiable ``numpy.convolve``: one vector against the shifted windows of the other."""
 
-def copy(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
+def copy(a: ArrayLike, order: str = "K", subok: bool = False) -> Tensor:
     """Differentiable ``numpy.copy``."""
 
 def copysign(x: ArrayLike, y: ArrayLike) -> Tensor:
@@ -639,19 +648,19 @@ def ldexp(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 @overload
 def linspace(
     start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, retstep: Literal[False] = False,
-    dtype: DTypeLike | None = None, axis: int = 0, **kwargs: object,
+    dtype: DTypeLike | None = None, axis: int = 0, *, device: ArrayLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.linspace`` in both ends."""
 
 @overload
 def linspace(
     start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, *, retstep: Literal[True],
-    dtype: DTypeLike | None = None, axis: int = 0, **kwargs: object,
+    dtype: DTypeLike | None = None, axis: int = 0, device: ArrayLike | None = None,
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def linspace(
     start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, retstep: bool = False,
-    dtype: DTypeLike | None = None, axis: int = 0, **kwargs: object,
+    dtype: DTypeLike | None = None, axis: int = 0, *, device: ArrayLike | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 def log(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.log``."""

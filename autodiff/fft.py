@@ -14,7 +14,7 @@ from autodiff.dispatch import differentiable_of
 from autodiff.extras import require
 from autodiff.functions import named
 from autodiff.ops.common import bare
-from autodiff.ops.fft import _OPPOSITE, _fit_length
+from autodiff.ops.fft import _fit_length, _opposite
 from autodiff.ops.filters import cosine_transform
 from autodiff.ops.shaping import _floats, _tensor
 
@@ -78,7 +78,7 @@ def _hermitian(name: str, axes: Any = None) -> Any:
         *,
         plan: Any = None,
     ) -> Any:
-        way = _OPPOSITE[norm]
+        way = _opposite(norm)
         if name[0] == "h":
             return _MADE["irfftn"](np.conj(_tensor(x)), s, axes, way)
         return np.conj(_MADE["rfftn"](x, s, axes, way))

@@ -127,8 +127,8 @@ def norm(
 ) -> Tensor:
     """Differentiable ``numpy.linalg.norm``, all orders; the gradient of the Euclidean norm at 0 is 0 (docs/kinks.md)."""
 
-def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
-    """Differentiable ``numpy.outer`` of the flattened arguments."""
+def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
+    """Differentiable ``numpy.linalg.outer`` of two vectors."""
 
 def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike = ...) -> Tensor:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""

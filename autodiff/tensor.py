@@ -933,9 +933,9 @@ class Tensor(_Base):
         """:func:`numpy.cumsum` along ``axis``."""
         return _in_full(np.cumsum, self, {"axis": axis, "dtype": dtype, "out": out}, kw)  # type: ignore[no-any-return]
 
-    def reshape(self, *shape: int | Sequence[int], order: str = "C") -> Tensor:
+    def reshape(self, *shape: int | Sequence[int], order: str = "C", copy: bool | None = None) -> Tensor:
         """:func:`numpy.reshape`; the shape as one tuple or as several integers."""
-        return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)  # type: ignore[no-any-return]
+        return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order, copy=copy)  # type: ignore[no-any-return]
 
     def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """:func:`numpy.transpose`; the axes as one tuple or as several integers."""

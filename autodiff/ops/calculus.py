@@ -198,7 +198,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         raise DTypeError("gradient: numpy boolean subtract is not supported; cast the values with .astype(float)")
     t = shaping._floats(t)
     axes = axes_of(axis, t.ndim)
-    spacing = list(varargs) * len(axes) if len(varargs) == 1 else list(varargs) or [1.0] * len(axes)
+    alike = len(varargs) == 1 and not np.ndim(bare(varargs[0]))  # one step is that of every axis
+    spacing = list(varargs) * len(axes) if alike else list(varargs) or [1.0] * len(axes)
     if len(spacing) != len(axes):
         raise ArgumentError(f"gradient: {len(spacing)} spacings for {len(axes)} axes")
     results = []
@@ -590,6 +591,9 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     else:
         nan, posinf, neginf = map(dispatch.bare, given)
         replaced = np.nan_to_num(data, nan=nan, posinf=posinf, neginf=neginf)
+        if data.dtype.kind == "c":  # one part that is finite moves on
+            kept = where(np.isfinite(data.real), t.real, 0.0) + 1j * where(np.isfinite(data.imag), t.imag, 0.0)
+            replaced = replaced + (kept - kept.detach())
     result = where(np.isfinite(data), t, replaced)
     if copy or t is not x:
         return result
@@ -604,7 +608,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
     """Differentiable ``numpy.average`` in values and weights."""
     t = _tensor(a)
-    keep = keepdims is True
+    keep = bool(keepdims)
     if weights is None:
         result = reductions.mean(t, axis, keepdims=keep)
         total = _tensor(np.full(result.shape, t.size / max(result.size, 1)))
@@ -623,7 +627,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
             raise ZeroDivisionError("average: the weights sum to zero")
         kind = np.result_type(t.dtype, w.dtype, *([] if t.dtype.kind in "fc" else [float]))
         total = reductions.sum(w, axis, kind, keepdims=keep)
-        result = reductions.sum(t * w, axis, keepdims=keep) / total
+        result = reductions.sum(t.astype(kind, copy=False) * w, axis, keepdims=keep) / total
     return (result, total) if returned else result
 
 
@@ -885,9 +889,12 @@ def linspace(
     retstep: bool = False,
     dtype: Any = None,
     axis: int = 0,
-    **kwargs: Any,
+    *,
+    device: Any = None,
 ) -> Any:
     """Differentiable ``numpy.linspace`` in both ends."""
+    if num < 0:
+        raise ArgumentError(f"linspace: the number of samples must not be negative, got {num}")
     first, last = shaping.broadcast_arrays(*_ends(start, stop))
     count = num - 1 if endpoint else num
     place = np.arange(num, dtype=np.result_type(first.dtype, last.dtype)).reshape((-1,) + (1,) * first.ndim)
@@ -906,6 +913,9 @@ def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
 ) -> Any:
     """Differentiable ``numpy.logspace`` in both ends and the base."""
+    if np.ndim(bare(base)):  # a base for each pair of ends
+        start, stop, base = shaping.broadcast_arrays(start, stop, base)
+        base = shaping.expand_dims(base, axis)
     result = elementwise.power.function(base, linspace(start, stop, num, endpoint, axis=axis))
     return result if dtype is None else result.astype(dtype)
 

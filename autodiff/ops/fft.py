@@ -112,7 +112,9 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = N
     return real.function(whole).copy()  # lest it be a view of the complex result, which nobody may write into
 
 
-_OPPOSITE = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+def _opposite(norm: Any) -> Any:
+    """The scaling of the other direction; what is none stays, and is refused where it is used."""
+    return {None: "forward", "backward": "forward", "forward": "backward"}.get(norm, norm)
 
 
 @dispatch.implements(np.fft.hfft)
@@ -120,15 +122,14 @@ def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = No
     """Differentiable ``numpy.fft.hfft``: irfft of the conjugate, with the opposite scaling."""
     _no_out(out)
     x = _tensor(a)
-    length = 2 * (x.shape[axis] - 1) if n is None else int(n)
-    return irfft(conjugate.function(x), length, axis, _OPPOSITE[norm])
+    return irfft(conjugate.function(x), n, axis, _opposite(norm))
 
 
 @dispatch.implements(np.fft.ihfft)
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.ihfft``: the conjugate of rfft, with the opposite scaling."""
     _no_out(out)
-    return conjugate.function(rfft(a, n, axis, _OPPOSITE[norm]))
+    return conjugate.function(rfft(a, n, axis, _opposite(norm)))
 
 
 def _over_axes(numpys: Any, step: Any, last: Any = None, forwards: bool = False) -> Any:

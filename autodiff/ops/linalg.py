@@ -850,6 +850,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
             f"np.linalg.qr(mode={mode!r}) has no gradient here; use mode='reduced', 'complete' or 'r'"
         )
     x = _tensor(a)
+    if x.ndim < 2:
+        raise np.linalg.LinAlgError(f"qr: needs matrices, got shape {x.shape}")
     m, n = x.shape[-2:]
     if m >= n:
         q, r = qr_.function(x)
@@ -891,7 +893,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._
         raise ArgumentError(f"pinv: rcond or rtol, one of them, got rtol={rtol!r} and rcond={rcond!r}")
     cut = rcond if rcond is not None else None if rtol is np._NoValue else rtol
     if cut is None and rtol is None:
-        cut = max(x.shape[-2:]) * np.finfo(x.dtype).eps
+        cut = max(x.shape[-2:]) * np.finfo(_floats(x).dtype).eps
     if cut is None or not x.size:
         return pinv_.function(x)
     # What lies below the cut-off is left out, and its derivative with it; which values do is a step function.
@@ -1020,11 +1022,19 @@ def _norm2_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = 
 norm2 = P("norm2", _norm2, _norm2_rule, sample=_sample_norm, label="‖ ‖", tangent=_norm2_tangent)
 
 
+def _decisive(size: Any, order: float, axis: Any) -> Any:
+    """The size that decides about a norm, 1 for 0 and infinity: powers of the others over it neither overflow nor
+    vanish. That is the largest, and of a negative order the smallest.
+    """
+    found = np.min if order < 0 else np.max
+    most = found(size, axis=axis, keepdims=True, initial=np.inf if order < 0 else 0.0)  # type: ignore[operator]
+    return np.where((most == 0) | ~np.isfinite(most), 1, most).astype(size.dtype)
+
+
 def _norm_p(x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
     axis, size = _within(x, axis), np.abs(x)
-    largest = np.max(size, axis=axis, keepdims=True, initial=0.0)
-    safe = np.where((largest == 0) | ~np.isfinite(largest), 1, largest)
-    with np.errstate(divide="ignore"):
+    safe = _decisive(size, order, axis)
+    with np.errstate(divide="ignore", over="ignore"):
         total = np.sum((size / safe) ** order, axis=axis, keepdims=True) ** (1 / order) * safe
     return total if keepdims else np.squeeze(total, axis=axis)
 
@@ -1035,7 +1045,8 @@ def _norm_p_rule(g: Any, out: Any, x: Any, order: float, axis: Any = None, keepd
     size = np.abs(x)
     length = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
     still = (bare(size) == 0) | (bare(length) == 0)
-    share = np.where(still, 0, np.where(still, 1, size) / np.where(still, 1, length))
+    with np.errstate(over="ignore"):
+        share = np.where(still, 0, np.where(still, 1, size) / np.where(still, 1, length))
     slope = share if order == 2 else np.where(still, 0, np.where(still, 1, share) ** (order - 1))
     return np.broadcast_to(expand_reduced(g, axis, keepdims), x.shape) * slope * elementwise._phase(x)
 
@@ -1066,9 +1077,9 @@ def _plain_order(order: Any) -> Any:
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if tracked(order):
         size = np.abs(x)
-        top = np.max(bare(size), axis=axis, keepdims=True, initial=0.0)
-        top = np.where((top == 0) | np.isinf(top), 1.0, top).astype(size.dtype)
-        total = top * np.sum((size / top) ** order, axis=axis, keepdims=True) ** (1 / order)
+        top = _decisive(bare(size), bare(order), axis)
+        with np.errstate(over="ignore"):
+            total = top * np.sum((size / top) ** order, axis=axis, keepdims=True) ** (1 / order)
         return total if keepdims else shaping.squeeze(total, axis)
     order = _plain_order(order)
     if order is None or order == 2:

@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, ShapeError
@@ -110,7 +111,16 @@ def inner(a: Any, b: Any) -> Any:
     return tensordot(a, b, axes=((left - 1,), (right - 1,)))
 
 
-@dispatch.implements(np.outer, np.linalg.outer)
+@dispatch.implements(np.linalg.outer)
+def linalg_outer(x1: Any, x2: Any, /) -> Any:
+    """Differentiable ``numpy.linalg.outer`` of two vectors."""
+    shapes = [np.shape(bare(x)) for x in (x1, x2)]
+    if [len(shape) for shape in shapes] != [1, 1]:
+        raise ShapeError(f"linalg.outer: needs two vectors, got shapes {shapes[0]} and {shapes[1]}")
+    return outer(x1, x2)
+
+
+@dispatch.implements(np.outer)
 def outer(a: Any, b: Any, out: None = None) -> Any:
     """Differentiable ``numpy.outer`` of the flattened arguments."""
     from autodiff.ops.elementwise import multiply
@@ -137,8 +147,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         over_b: tuple[int, ...] = tuple(range(int(axes)))
     else:
         first, second = axes
-        over_a = tuple(int(i) % len(sa) for i in np.atleast_1d(first))
-        over_b = tuple(int(i) % len(sb) for i in np.atleast_1d(second))
+        over_a, over_b = normalize_axis_tuple(first, len(sa)), normalize_axis_tuple(second, len(sb))
     if [sa[i] for i in over_a] != [sb[i] for i in over_b]:
         raise ShapeError(f"tensordot: shapes {sa} and {sb} do not fit over axes {over_a} and {over_b}")
     free_a = tuple(i for i in range(len(sa)) if i not in over_a)
@@ -282,6 +291,14 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[str
     return tuple(full), output
 
 
+def _spelled(labels: Any) -> str:
+    """Numbers as letters in NumPy's order, in which an output that is not given is sorted."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    if any(k is not Ellipsis and not 0 <= k < len(letters) for k in labels):
+        raise ArgumentError(f"einsum: labels are numbers from 0 to {len(letters) - 1}, got {labels}")
+    return "".join("..." if k is Ellipsis else letters[k] for k in labels)
+
+
 @dispatch.implements(np.einsum)
 def einsum(*operands: Any, out: None = None, optimize: Any = False, **kwargs: Any) -> Any:
     """Differentiable ``numpy.einsum``, in both of NumPy's calling forms.
@@ -321,9 +338,7 @@ def einsum(*operands: Any, out: None = None, optimize: Any = False, **kwargs: An
         if len(pairs) % 2:
             last = pairs.pop()
         arrays = pairs[::2]
-        letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        spelled = ["".join("..." if k is Ellipsis else letters[k] for k in part) for part in pairs[1::2]]
-        subscripts = ",".join(spelled)
+        subscripts = ",".join(map(_spelled, pairs[1::2]))
         if last is not None:
-            subscripts += "->" + "".join("..." if k is Ellipsis else letters[k] for k in last)
+            subscripts += f"->{_spelled(last)}"
     return einsum_.function(*arrays, subscripts=_explicit(subscripts, [np.shape(bare(a)) for a in arrays]))

@@ -15,6 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.functions import named
 from autodiff.ops import calculus, elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import add_at, getitem_, set_at
@@ -263,10 +264,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 @dispatch.implements(np.piecewise)
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """Differentiable ``numpy.piecewise``; every function sees the elements of its own piece only."""
-    t = _tensor(x)
-    conditions = [
-        np.asarray(dispatch.bare(c), bool) for c in (condlist if isinstance(condlist, (list, tuple)) else [condlist])
-    ]
+    t, given = _tensor(x), dispatch.bare(condlist)
+    single = not np.ndim(given) or (t.ndim and not isinstance(given[0], list | np.ndarray))
+    conditions = list(np.asarray([given] if single else given, bool))
     functions = list(funclist)
     if len(functions) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
@@ -279,10 +279,25 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     return result
 
 
-@dispatch.implements(np.copy, np.ascontiguousarray, np.asfortranarray, np.asarray, np.asanyarray)
-def copy(a: Any, order: str = "K", subok: bool = False, **kwargs: Any) -> Any:
+@dispatch.implements(np.copy)
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """Differentiable ``numpy.copy``."""
     return _tensor(a).copy(order)
+
+
+def _in_order(numpys: Callable[..., Any], usual: str) -> None:
+    """One of NumPy's functions that take anything for an array; here it is always an array of its own."""
+
+    def function(a: Any, dtype: Any = None, order: str | None = None, *, device: Any = None, copy: Any = None) -> Any:
+        t = _tensor(a)
+        return (t if dtype is None else t.astype(dtype)).copy(order or usual)
+
+    name = numpys.__name__
+    dispatch.implements(numpys)(named(function, name, f"Differentiable ``numpy.{name}``, a copy."))
+
+
+for _numpys, _usual in ((np.asarray, "K"), (np.asanyarray, "K"), (np.ascontiguousarray, "C"), (np.asfortranarray, "F")):
+    _in_order(_numpys, _usual)
 
 
 @dispatch.implements(*(f for f in (getattr(np, "astype", None),) if f is not None))

@@ -314,7 +314,8 @@ def sum(
     axis = _axis_of(a, axis)
     a = _settled("sum", a, dtype, out, where, 0)
     result = _asked(sum_.function(a, _axis(axis), keepdims), dtype)
-    return result if initial.__class__ is int and initial == 0 else result + _begun(initial, result)
+    plain = initial is None or (initial.__class__ is int and initial == 0)
+    return result if plain else result + _begun(initial, result)
 
 
 @dispatch.implements(np.mean)
@@ -334,8 +335,8 @@ def mean(
     if where is not True:
         total = sum(a, axis, dtype, out, keepdims, where=where)
         count = np.sum(np.broadcast_to(dispatch.bare(where), np.shape(bare(a))), axis=_axis(axis), keepdims=keepdims)
-        return total / _as_float(count, total)
-    return mean_.function(_settled("mean", a, dtype, out, where, 0), _axis(axis), keepdims)
+        return _asked(total / _as_float(count, total), dtype)
+    return _asked(mean_.function(_settled("mean", a, dtype, out, where, 0), _axis(axis), keepdims), dtype)
 
 
 @dispatch.implements(np.prod)
@@ -360,7 +361,8 @@ def prod(
     """
     axis = _axis_of(a, axis)
     result = _asked(prod_.function(_settled("prod", a, dtype, out, where, 1), _axis(axis), keepdims), dtype)
-    return result if initial.__class__ is int and initial == 1 else result * _begun(initial, result)
+    plain = initial is None or (initial.__class__ is int and initial == 1)
+    return result if plain else result * _begun(initial, result)
 
 
 @dispatch.implements(np.max, np.amax)

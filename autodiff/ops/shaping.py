@@ -85,7 +85,7 @@ flip_ = P(
 roll_ = P(
     "roll",
     lambda x, shift, axis=None: np.roll(x, shift, axis),
-    lambda g, out, x, shift, axis=None: np.roll(g, np.negative(shift), axis),
+    lambda g, out, x, shift, axis=None: np.roll(g, -np.asarray(shift).astype(int), axis),
     sample=_sample_roll,
     linear="jointly",
 )
@@ -138,7 +138,8 @@ concatenate_ = P(
 
 
 def _dims(shape: Any) -> Any:
-    return tuple(int(n) for n in shape) if isinstance(shape, (tuple, list, np.ndarray)) else int(shape)
+    several = isinstance(shape, (tuple, list, range)) or getattr(shape, "ndim", 0) > 0
+    return tuple(map(operator.index, shape)) if several else operator.index(shape)
 
 
 @dispatch.implements(np.reshape)
@@ -150,12 +151,16 @@ def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     a : array_like or Tensor
     shape : int or tuple of int
         One entry may be -1.
-    order : {"C", "F"}
+    order : {"C", "F", "A"}
+    copy : bool, optional
+        True: always an array of its own. False: a view, an error where there is none. None: a view where there is one.
 
     Raises
     ------
     ShapeError
         If the number of elements differs.
+    ArgumentError
+        If there is no view, and ``copy=False`` asks for one.
 
     Examples
     --------
@@ -168,8 +173,16 @@ def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
         raise ArgumentError(f"reshape: order must be 'C', 'F' or 'A', got {order!r}")
     if order == "F" or (order == "A" and _is_fortran(a)):
         wanted = np.reshape(np.empty(np.shape(bare(a)), bool), shape, order="F").shape
-        return transpose(reshape(transpose(a), wanted[::-1]))
-    return reshape_.function(a, _dims(shape))
+        result = transpose(reshape(transpose(a), wanted[::-1]))
+    else:
+        result = reshape_.function(a, _dims(shape))
+    if copy is None:
+        return result
+    held, own = view_of(result), view_of(a)
+    shown = held is not None and held.root is (a if own is None else own.root)
+    if copy is False and not shown and np.ndim(bare(a)):
+        raise ArgumentError(f"reshape(copy=False): an array of shape {np.shape(bare(a))} has no view {result.shape}")
+    return result.copy("K") if copy and shown else result
 
 
 def _is_fortran(a: Any) -> bool:

@@ -124,7 +124,8 @@ def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False, initial: An
     with np.errstate(divide="ignore"):  # of nothing it is -inf
         total = np.log(reductions.sum(np.exp(t - top), axis=axis, keepdims=True)) + top
     total = total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
-    return total if initial.__class__ is float and initial == -np.inf else np.logaddexp(total, initial)
+    plain = initial is None or (initial.__class__ is float and initial == -np.inf)
+    return total if plain else np.logaddexp(total, initial)
 
 
 def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,6 +134,18 @@ def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(x.reshape(x.shape + (1,) * y.ndim), y)
 
     return outer
+
+
+def _along(ufunc: Any, inputs: Any, along: dict[str, Any]) -> Any:
+    """A ufunc of vectors or matrices that lie along other axes than the last: ``axis=``, ``axes=``, ``keepdims=``."""
+    tensors = [_tensor(x) for x in inputs]
+    shape = ufunc(*[np.ones(t.shape, t.dtype) for t in tensors], **along).shape  # NumPy tells what is wrong
+    places = along.get("axes", [along.get("axis", -1)] * len(tensors))
+    *given, back = [place if isinstance(place, tuple) else (place,) for place in (*places, ())[: len(tensors) + 1]]
+    moved = [shaping.moveaxis(t, at, range(-len(at), 0)) for t, at in zip(tensors, given, strict=True)]
+    result = dispatch.differentiable[ufunc](*moved)
+    back = () if result.ndim < len(shape) else back  # a length of one is kept for each that was summed over
+    return shaping.moveaxis(result, range(-len(back), 0), back).reshape(shape)
 
 
 def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -153,7 +166,7 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
     for harmless in ("order", "subok"):
         left.pop(harmless, None)
     mask = dispatch.bare(left.pop("where", True))
-    along = {"axis": left.pop("axis")} if ufunc is np.vecdot and "axis" in left else {}
+    along = {key: left.pop(key) for key in [*left] if ufunc.signature and key in ("axes", "axis", "keepdims")}
     if left:
         raise NotDifferentiableError(
             f"np.{ufunc.__name__} with {', '.join(left)}= is not supported on tensors; leave it out"
@@ -170,7 +183,7 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
         # What the mask leaves out is not computed: it may lie outside the domain, where a gradient of 0 times infinity
         # would be NaN.
         inputs = tuple(elementwise.where_.function(mask, x, 1) for x in inputs)
-    result = dispatch.differentiable[ufunc](*inputs, **along)
+    result = _along(ufunc, inputs, along) if along else dispatch.differentiable[ufunc](*inputs)
     if out is None:
         return (
             result if mask is True else shaping.broadcast_to(result, np.broadcast_shapes(result.shape, np.shape(mask)))

@@ -359,3 +359,101 @@ def test_the_order_of_a_norm_has_a_gradient(order):
     with pytest.raises(NotDifferentiableError, match="order"):
         ad.grad(lambda p: np.linalg.norm(ad.tensor(x), p))(order)
     assert np.linalg.vector_norm(ad.tensor(np.arange(3)), ord=1).dtype == float
+
+
+C, D = rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 5, 4))
+UNUSUAL = {
+    "matmul of other axes": (lambda a, b: np.matmul(a, b, axes=[(0, 1), (0, -1), (1, 0)]), (C, D[:, 0])),
+    "matmul of a vector": (lambda a, b: np.matmul(a, b, axes=[(0,), (0, 1), (0,)]), (C[0, :, 0], D)),
+    "vecdot that keeps its axis": (lambda a, b: np.vecdot(a, b, axis=1, keepdims=True), (C, C + 1)),
+    "vecdot of two axes": (lambda a, b: np.vecdot(a, b, axes=[0, 1]), (C[:, 0], C[:, 1].T)),
+    "sum from nothing": (lambda x: np.sum(x, axis=0, initial=None), (X,)),
+    "prod from nothing": (lambda x: np.multiply.reduce(x, initial=None), (X,)),
+    "logaddexp from nothing": (lambda x: np.logaddexp.reduce(x, initial=None), (X,)),
+    "logspace of several bases": (
+        lambda a, b: np.logspace(a, 1.0, num=2, base=b),
+        (np.array(0.3), np.array([2.0, 3.0])),
+    ),
+    "labels in NumPy's order": (lambda x: np.einsum(x, [26, 0]), (X,)),
+    "conditions in one array": (lambda x: np.piecewise(x, np.eye(2, 7, dtype=bool), [np.exp, 5.0]), (X[0],)),
+    "one condition in a list": (lambda x: np.piecewise(x, [True] * 3 + [False] * 4, [np.exp, np.sin]), (X[0],)),
+    "an average that keeps its axis": (lambda x: np.average(x, axis=1, keepdims=1), (X,)),
+    "roll by a small unsigned number": (lambda x: np.roll(x, np.uint8(1), axis=1) * X, (X,)),
+    "roll by a truth value": (lambda x: np.roll(x, True) * X, (X,)),
+    "reshape by an array": (lambda x: np.reshape(x, np.array(21)), (X,)),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_arguments(name):
+    f, args = UNUSUAL[name]
+    ours, numpys = f(*map(ad.tensor, args)), f(*args)
+    assert ours.shape == numpys.shape
+    np.testing.assert_allclose(ours.data, numpys, rtol=1e-12)
+    check_gradients(f, *args)
+
+
+@pytest.mark.parametrize("order", [-1, -1.5])
+def test_a_norm_of_negative_order_is_made_by_the_smallest(order):
+    x = np.array([1e-200, 1e200])
+    for given in (order, ad.tensor(float(order), requires_grad=True)):
+        assert ad.linalg.norm(ad.tensor(x), given).item() == pytest.approx(1e-200, rel=1e-14)
+    np.testing.assert_allclose(ad.grad(lambda t: ad.linalg.norm(t, order))(x), [1.0, 0.0])
+
+
+def test_whole_numbers_have_numpys_mean_and_average():
+    small = np.array([100, 101], np.int8)
+    assert np.average(ad.tensor(small), weights=small).item() == np.average(small, weights=small)
+    made = np.mean(ad.tensor(small), dtype=int)
+    assert made.item() == np.mean(small, dtype=int)
+    assert made.dtype == int
+
+
+def test_the_finite_part_of_a_complex_number_moves():
+    z = np.array([np.nan + 2j, 1 - np.inf * 1j, 3 + 4j])
+    for more in ({}, {"nan": np.inf}):
+        np.testing.assert_array_equal(np.nan_to_num(ad.tensor(z), **more).data, np.nan_to_num(z, **more))
+    with np.errstate(invalid="ignore"):
+        moved = (np.nan_to_num(z + 1e-3 * (1 + 2j)) - np.nan_to_num(z)) / 1e-3
+    _, found = ad.jvp(np.nan_to_num, (z,), (np.full(3, 1 + 2j),))
+    np.testing.assert_allclose(found, moved, rtol=1e-9)
+
+
+REFUSED = {
+    "reshape": (lambda x: np.reshape(x, (3.0, 7)), TypeError),
+    "tensordot": (lambda x: np.tensordot(x, X, axes=([2], [0])), IndexError),
+    "linalg.outer": (lambda x: np.linalg.outer(x, x), ValueError),
+    "linspace": (lambda x: np.linspace(x, 1.0, -1), ValueError),
+    "einsum": (lambda x: np.einsum(x, [-1, 0]), ValueError),
+    "gradient": (lambda x: np.gradient(x[:, :3], np.arange(3.0)), (TypeError, ValueError)),
+    "qr": (lambda x: np.linalg.qr(x[0]), np.linalg.LinAlgError),
+    "hfft": (lambda x: np.fft.hfft(x, norm="full"), ValueError),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_numpy_refuses_is_refused(name):
+    f, kind = REFUSED[name]
+    for x in (X, ad.tensor(X)):
+        with pytest.raises(kind):
+            f(x)
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="np.reshape takes copy= since NumPy 2.1")
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_reshape_is_a_copy_or_none_as_asked(order, turned):
+    for take in (np.reshape, lambda x, *shape, **more: x.reshape(*shape, **more)):
+        for copy in (None, True, False):
+            found = []
+            for of in (np.array, ad.tensor):
+                x = of(X.T if turned else X)
+                x = x.T if turned else x
+                try:
+                    y = take(x, (21,), order=order, copy=copy)
+                except ValueError:
+                    found.append("refused")
+                    continue
+                y[0] = 9.0
+                found.append(np.array(x).tolist())
+            assert found[0] == found[1]
