@@ -64,6 +64,7 @@ ROWS = [
     Row("x / y", "1, 0, cotangent 0", "a masked branch stays masked", lambda x, y: x / y, (1.0, 0.0), (0.0, 0.0), 0.0),
     Row("arcsin(x)", "1, cotangent 0", "likewise at the ends of every domain", np.arcsin, (1.0,), (0.0,), 0.0),
     Row("x ** 0", "0", "the constant 1", lambda x: x**0, (0.0,), (0.0,)),
+    Row("x ** 0", "inf, nan", "likewise", lambda x: x**0, ([INF, np.nan],), ([0.0, 0.0],)),
     Row("x ** 1", "0", "the derivative", lambda x: x**1, (0.0,), (1.0,)),
     Row("x ** 2", "0", "the derivative", lambda x: x**2, (0.0,), (0.0,)),
     Row("x ** 0.5", "0", "the derivative is infinite", lambda x: x**0.5, (0.0,), (INF,)),

@@ -330,13 +330,13 @@ def register() -> None:
     # --- entropies; x log y is 0 at x = 0, whatever y
     define(
         s.xlogy,
-        lambda g, out, x, y: g * np.log(np.where(bare(y) == 0, 1, y)),
+        lambda g, out, x, y: s.xlogy(g, np.where((bare(x) == 0) & (bare(y) == 0), 1, y)),
         lambda g, out, x, y: quotient(g * x, y),
         domain=[(-2.0, 2.0), _POSITIVE],
     )
     define(
         s.xlog1py,
-        lambda g, out, x, y: g * np.log1p(y),
+        lambda g, out, x, y: s.xlog1py(g, np.where((bare(x) == 0) & (bare(y) == -1), 0, y)),
         lambda g, out, x, y: quotient(g * x, 1 + y),
         domain=[(-2.0, 2.0), (-0.7, 2.0)],
     )

@@ -250,6 +250,17 @@ SPECIAL = {
 }
 
 
+@pytest.mark.parametrize(("name", "pole"), [("xlogy", 0.0), ("xlog1py", -1.0)])
+def test_the_logarithm_at_its_pole(name, pole):
+    pytest.importorskip("scipy.special", reason="these are SciPy's functions")
+    x, y = np.array([0.0, 2.0, -2.0, 0.0]), np.array([pole, pole, pole, 3.0])
+    there = torch.tensor(x, requires_grad=True)
+    getattr(torch.special, name)(there, torch.tensor(y)).backward(torch.ones(4, dtype=torch.float64))
+    here = ad.tensor(x, requires_grad=True)
+    getattr(ad.special, name)(here, y).backward(np.ones(4))
+    np.testing.assert_allclose(here.grad, there.grad)
+
+
 @pytest.mark.parametrize("name", SPECIAL)
 def test_special(name):
     pytest.importorskip("scipy.special", reason="these are SciPy's functions")
