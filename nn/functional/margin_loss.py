@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from nn.functional.activation import logsigmoid
 from nn.functional.common import alike, as_input, as_real, equal_shapes, reduced
 from nn.functional.distance_loss import pairwise_distance
@@ -292,14 +292,18 @@ def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> 
     >>> round(multilabel_margin_loss([0.1, 0.2, 0.4, 0.8], [3, 0, -1, 1]).item(), 6)
     0.85
     """
-    x, y = as_real("multilabel_margin_loss", input), np.asarray(as_input(target)).astype(np.intp)
+    x, y = as_real("multilabel_margin_loss", input), np.asarray(as_input(target))
     equal_shapes("multilabel_margin_loss", input=x, target=y)
+    if y.dtype.kind not in "iu":
+        raise DTypeError(f"multilabel_margin_loss: target holds integer classes, got dtype {y.dtype}")
     classes = x.shape[-1]
     if x.ndim not in (1, 2) or (y.size and (y.min() < -1 or y.max() >= classes)):
         raise ArgumentError(f"multilabel_margin_loss: target holds classes from -1 to {classes - 1}, input is (N, C)")
     named = np.cumsum(y == -1, axis=-1) == 0
     has = ((y[..., None] == np.arange(classes)) & named[..., None]).sum(axis=-2)
     # One row for each of an example's classes j, one column for each class i that it has not.
-    gaps = _positive_part(1 - x[..., :, None] + x[..., None, :])
-    pairs = (has[..., :, None] * (has == 0)[..., None, :]).astype(x.dtype)
-    return reduced((gaps * pairs).sum(axis=(-2, -1)) / classes, reduction, "multilabel_margin_loss")
+    pairs = has[..., :, None] * (has == 0)[..., None, :]
+    # Scores of other pairs are left out before they are subtracted: those of classes that nobody may choose are -inf.
+    named, other = (np.where(pairs > 0, scores, 0.0) for scores in (x[..., :, None], x[..., None, :]))
+    losses = _positive_part(1 - named + other) * pairs.astype(x.dtype)
+    return reduced(losses.sum(axis=(-2, -1)) / classes, reduction, "multilabel_margin_loss")

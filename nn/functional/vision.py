@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import floor, prod
+from math import floor, inf, prod
 from typing import Any
 
 import numpy as np
 
 from autodiff import Tensor
+from autodiff.arguments import whole
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.windows import per_axis
 from nn.functional.common import as_input, as_real, as_tensor
@@ -164,20 +165,21 @@ def interpolate(
         raise ArgumentError(f"interpolate: align_corners says nothing in mode {mode!r}; leave it out")
     if (size is None) == (scale_factor is None):
         raise ArgumentError("interpolate: give size or scale_factor, one of the two")
+    if recompute_scale_factor and size is not None:
+        raise ArgumentError("interpolate: recompute_scale_factor says nothing beside size; leave it out")
     lengths = x.shape[2:]
     if size is not None:
         sizes = each("interpolate", "size", size, axes)
-        scales = [length / n if n else 0.0 for length, n in zip(lengths, sizes, strict=True)]
+        scales = []
     else:
         factors = each("interpolate", "scale_factor", scale_factor, axes)
-        if not all(factor > 0 for factor in factors):
-            raise ArgumentError(f"interpolate: scale_factor must be positive, got {scale_factor!r}")
+        if not all(0 < factor < inf for factor in factors):
+            raise ArgumentError(f"interpolate: scale_factor must be positive and finite, got {scale_factor!r}")
         sizes = tuple(floor(length * factor) for length, factor in zip(lengths, factors, strict=True))
-        scales = [1 / factor for factor in factors]
-        if recompute_scale_factor:
-            scales = [length / n if n else 0.0 for length, n in zip(lengths, sizes, strict=True)]
-    if min(sizes) < 1:
-        raise ArgumentError(f"interpolate: the output would have lengths {sizes}")
+        scales = [] if recompute_scale_factor else [1 / factor for factor in factors]
+    if not all(map(whole, sizes)) or min(*sizes, *lengths) < 1:
+        raise ArgumentError(f"interpolate: lengths {lengths} cannot become {sizes}; all are positive integers")
+    scales = scales or [length / n for length, n in zip(lengths, sizes, strict=True)]
     if mode == "area":
         return _AREA[axes](x, sizes)  # type: ignore[no-any-return]
     for axis, (n, scale) in enumerate(zip(sizes, scales, strict=True), start=2):
@@ -195,7 +197,7 @@ def interpolate(
 def _grouped(name: str, x: Any, axes: int, what: str, parts: int) -> None:
     if x.ndim < axes:
         raise ShapeError(f"{name}: input of shape {x.shape}; it needs {axes} axes at least")
-    if parts < 1 or x.shape[-3] % parts:
+    if not whole(parts) or parts < 1 or x.shape[-3] % parts:
         raise ShapeError(f"{name}: {what} does not divide {x.shape[-3]} channels of an input of shape {x.shape}")
 
 
@@ -235,7 +237,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     (1, 4, 1, 1)
     """
     x, r = as_tensor(input), downscale_factor
-    if x.ndim < 3 or r < 1 or x.shape[-1] % r or x.shape[-2] % r:
+    if x.ndim < 3 or not whole(r) or r < 1 or x.shape[-1] % r or x.shape[-2] % r:
         raise ShapeError(f"pixel_unshuffle: downscale_factor={r} does not divide the pixels of shape {x.shape}")
     *lead, c, h, w = x.shape
     k = len(lead)
@@ -257,7 +259,7 @@ def channel_shuffle(input: Any, groups: int) -> Tensor:
     array([0., 2., 1., 3.])
     """
     x = as_tensor(input)
-    if x.ndim < 3 or groups < 1 or x.shape[1] % groups:
+    if x.ndim < 3 or not whole(groups) or groups < 1 or x.shape[1] % groups:
         raise ShapeError(f"channel_shuffle: groups={groups} does not divide the channels of shape {x.shape}")
     n, c, *rest = x.shape
     return x.reshape(n, groups, c // groups, *rest).swapaxes(1, 2).reshape(x.shape)
@@ -384,6 +386,11 @@ def _brought_in(at: Any, length: int, padding_mode: str, align: bool) -> Any:
     return at if padding_mode == "zeros" else np.clip(at, 0, length - 1)
 
 
+def _places(at: Any, length: int) -> Any:
+    """Positions as integers; all that lie far outside of an axis, and NaN, are next to it."""
+    return np.clip(np.where(np.isnan(at), -2, at), -2, length + 1).astype(int)
+
+
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Tensor:
@@ -430,19 +437,19 @@ def grid_sample(
     if mode != "bicubic":
         at = [_brought_in(a, n, padding_mode, align) for a, n in zip(at, lengths, strict=True)]
     if mode == "nearest":
-        corners = [[(np.rint(a._array).astype(int), None)] for a in at]
+        corners = [[(_places(np.rint(a._array), n), None)] for a, n in zip(at, lengths, strict=True)]
     elif mode == "bicubic":
         # The elements that the kernel covers are brought in, not the position.
         corners = []
         for a, n in zip(at, lengths, strict=True):
             low = np.floor(a._array)
             covered = [_brought_in(Tensor(low + k), n, padding_mode, align)._array for k in (-1, 0, 1, 2)]
-            corners.append(list(zip([np.rint(c).astype(int) for c in covered], _cubic(a - low), strict=True)))
+            corners.append(list(zip([_places(np.rint(c), n) for c in covered], _cubic(a - low), strict=True)))
     else:
         floors = [np.floor(a._array) for a in at]
         corners = [
-            [(low.astype(int), 1 - (a - low)), (low.astype(int) + 1, a - low)]
-            for a, low in zip(at, floors, strict=True)
+            [(_places(low, n), 1 - (a - low)), (_places(low + 1, n), a - low)]
+            for a, low, n in zip(at, floors, lengths, strict=True)
         ]
     example = np.arange(x.shape[0]).reshape(-1, *[1] * axes)
     last = x.transpose(0, *range(2, x.ndim), 1)
@@ -455,7 +462,8 @@ def grid_sample(
         for _, part in corner:
             weight = weight if part is None else weight * part
         index = (example, *(np.clip(place, 0, n - 1) for (place, _), n in zip(corner, lengths, strict=True)))
-        term = last[index] * weight[..., None]
+        # Nothing is read outside, not even what stands at the edge: it may be infinite.
+        term = np.where(inside[..., None], last[index], 0.0) * weight[..., None]
         total = term if total is None else total + term
     return total.transpose(0, axes + 1, *range(1, axes + 1))  # type: ignore[no-any-return]
 
@@ -488,7 +496,7 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
     """
     t = as_real("affine_grid", theta)
     axes = len(size) - 2
-    if axes not in (2, 3) or t.shape != (size[0], axes, axes + 1):
+    if axes not in (2, 3) or t.shape != (size[0], axes, axes + 1) or min(size) < 1:
         raise ShapeError(f"affine_grid: theta of shape {t.shape} for size {tuple(size)}; see the docstring")
     points = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in size[2:]]
     if not align_corners:

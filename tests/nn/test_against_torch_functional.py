@@ -775,3 +775,32 @@ def test_weights_of_many_halves_add_up():
     assert F.mse_loss(2 * ONES_OF_MANY, ONES_OF_MANY, weight=ONES_OF_MANY).item() == 1
     rows, classes = np.full((MANY, 2), -1, np.float16), np.zeros(MANY, int)
     assert F.nll_loss(rows, classes, weight=np.ones(2, np.float16)).item() == 1
+
+
+def _far(mode, padding):
+    x = np.array([1.0, 2.0, 3.0, np.inf]).reshape(1, 1, 1, 4)
+    grid = np.array([[-3.0, 0.0], [-0.6, 0.2], [7.0, 0.0], [1e30, 0.0], [0.0, -1e30]]).reshape(1, 1, 5, 2)
+    return "grid_sample", (x, grid), {"mode": mode, "padding_mode": padding, "align_corners": False}
+
+
+INFINITE = {
+    "a class that nobody may choose": ("multilabel_margin_loss", (np.array([0.1, -np.inf, 0.4]), [0, -1, -1]), {}),
+    **{f"{mode} of {p}": _far(mode, p) for mode in ("bilinear", "nearest") for p in ("zeros", "border", "reflection")},
+    "bicubic of zeros": _far("bicubic", "zeros"),
+}
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="the independent truth here is PyTorch")
+@pytest.mark.parametrize("case", INFINITE)
+def test_what_counts_for_nothing_may_be_infinite(case):
+    import torch
+
+    name, (x, other), options = INFINITE[case]
+    seen = []
+    for lib, tensor in ((F, ad.tensor), (torch.nn.functional, torch.tensor)):
+        leaf = tensor(x, requires_grad=True)
+        out = getattr(lib, name)(leaf, tensor(other), **options)
+        out.sum().backward()
+        seen.append((np.asarray(out.detach()), np.asarray(leaf.grad)))
+    for ours, theirs in zip(*seen, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
