@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autodiff import Tensor, fused
-from autodiff.arguments import refuse_negative
+from autodiff.arguments import refuse_negative, whole
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.functions import constant_argument
 from autodiff.ops.common import drawn
@@ -247,7 +247,7 @@ def maxout(input: Any, pool_size: int, dim: int = 1) -> Tensor:
     """
     x = as_real("maxout", input)
     axis = _along("maxout", x, dim)
-    if pool_size < 1 or x.shape[axis] % pool_size:
+    if not whole(pool_size) or pool_size < 1 or x.shape[axis] % pool_size:
         raise ShapeError(f"maxout: pool_size={pool_size} does not divide axis {axis} of an input of shape {x.shape}")
     pieces = x.reshape(*x.shape[:axis], x.shape[axis] // pool_size, pool_size, *x.shape[axis + 1 :])
     return pieces.max(axis=axis + 1)  # type: ignore[no-any-return]
@@ -441,8 +441,13 @@ def glu(input: Any, dim: int = -1) -> Tensor:
 # --- along an axis ----------------------------------------------------------------------------------------------------
 
 
-def _cast(input: Any, dtype: DTypeLike | None) -> Any:
-    return as_floats(input) if dtype is None else as_input(input).astype(dtype)
+def _cast(name: str, input: Any, dtype: DTypeLike | None) -> Any:
+    if dtype is None:
+        return as_floats(input)
+    wanted = np.dtype(dtype)
+    if wanted.kind not in "fc":
+        raise ArgumentError(f"{name}: dtype must be one of floating-point numbers, got {wanted}")
+    return as_input(input).astype(wanted)
 
 
 def softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
@@ -453,7 +458,7 @@ def softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     >>> softmax([0.0, 0.0], dim=0).data
     array([0.5, 0.5])
     """
-    x = _cast(input, dtype)
+    x = _cast("softmax", input, dtype)
     return via_single(fused.softmax.function, x, axis=_along("softmax", x, dim))  # type: ignore[no-any-return]
 
 
@@ -465,7 +470,7 @@ def softmin(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     >>> softmin([0.0, 1e4], dim=0).data
     array([1., 0.])
     """
-    x = as_tensor(_cast(input, dtype))
+    x = as_tensor(_cast("softmin", input, dtype))
     return via_single(fused.softmax.function, -x, axis=_along("softmin", x, dim))  # type: ignore[no-any-return]
 
 
@@ -477,7 +482,7 @@ def log_softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     >>> log_softmax([0.0, 1e4], dim=0).data
     array([-10000.,      0.])
     """
-    x = _cast(input, dtype)
+    x = _cast("log_softmax", input, dtype)
     return via_single(fused.log_softmax.function, x, axis=_along("log_softmax", x, dim))  # type: ignore[no-any-return]
 
 

@@ -127,7 +127,12 @@ def feature_alpha_dropout(
     >>> feature_alpha_dropout(np.ones((2, 3, 4)), training=False).shape
     (2, 3, 4)
     """
-    channels = lambda x: (*x.shape[:2], *[1] * (x.ndim - 2))
+
+    def channels(x: Tensor) -> tuple[int, ...]:
+        if x.ndim < 2:
+            raise ShapeError(f"feature_alpha_dropout: input of shape {x.shape}; it needs (N, C, ...)")
+        return (*x.shape[:2], *[1] * (x.ndim - 2))
+
     return _alpha("feature_alpha_dropout", input, p, training, channels, generator)
 
 

@@ -101,6 +101,17 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     return reduced(losses, reduction, "nll_loss", float(factor.sum(dtype=np.float64)))
 
 
+def _times(name: str, losses: Any, weight: Any) -> Any:
+    """Losses times weights that broadcast to their shape, not beyond it."""
+    if weight is None:
+        return losses
+    w = as_input(weight)
+    out = losses * w
+    if out.shape != losses.shape:
+        raise ShapeError(f"{name}: weights of shape {w.shape} for losses of shape {losses.shape}")
+    return out
+
+
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """``-(t log x + (1 - t) log(1 - x))`` of probabilities; logarithms end at -100, as in PyTorch.
 
@@ -129,7 +140,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
             "apply sigmoid, or use binary_cross_entropy_with_logits"
         )
     losses = fused.bernoulli_nll.function(x, t)
-    return reduced(losses if weight is None else losses * as_input(weight), reduction, "binary_cross_entropy")
+    return reduced(_times("binary_cross_entropy", losses, weight), reduction, "binary_cross_entropy")
 
 
 def binary_cross_entropy_with_logits(
@@ -156,14 +167,13 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits([0.0, -1e4], [1.0, 1.0], reduction="none").data
     array([6.93147181e-01, 1.00000000e+04])
     """
-    x, t = alike("binary_cross_entropy_with_logits", input, target)
+    name = "binary_cross_entropy_with_logits"
+    x, t = alike(name, input, target)
     if pos_weight is None:
         losses = fused.bernoulli_logits.function(x, t)
     else:
-        losses = (t - 1) * logsigmoid(-x) - t * logsigmoid(x) * as_input(pos_weight)
-    return reduced(
-        losses if weight is None else losses * as_input(weight), reduction, "binary_cross_entropy_with_logits"
-    )
+        losses = (t - 1) * logsigmoid(-x) - _times(name, t * logsigmoid(x), pos_weight)
+    return reduced(_times(name, losses, weight), reduction, name)
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:

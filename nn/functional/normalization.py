@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
+from autodiff.arguments import refuse_unless_positive
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
 from nn.functional.common import HALF, as_input, as_real, in_single, untracked, via_single
@@ -412,8 +413,7 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     x = as_real("local_response_norm", input)
     if x.ndim < 3:
         raise ShapeError(f"local_response_norm: input of shape {x.shape}; it needs (N, C, ...) with three axes or more")
-    if size < 1:
-        raise ArgumentError(f"local_response_norm: size must be positive, got {size}")
+    refuse_unless_positive("local_response_norm: size", size)
     n, c = x.shape[:2]
     if not x.size:
         return x * 1

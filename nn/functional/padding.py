@@ -54,7 +54,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise ArgumentError(
             f"pad: mode {mode!r} takes its values from the input; drop value={value!r}, or use mode='constant'"
         )
-    if x.dtype.kind in "biu" and value is not None and value != x.dtype.type(value):
+    if not isinstance(value, Tensor | None) and not _fits(value, x.dtype):
         raise ArgumentError(f"pad: value={value!r} does not fit into dtype {x.dtype}; convert the input first")
     try:
         amounts = [n.__index__() for n in pad]
@@ -75,6 +75,15 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode in ("constant", "circular"):
         return _lengthened(_cut(x, pairs), pairs, mode, value)
     return _cut(_lengthened(x, pairs, mode, value), pairs)
+
+
+def _fits(value: Any, dtype: Any) -> bool:
+    """Whether a number is one of an array's dtype; floats may round."""
+    try:
+        held = dtype.type(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return bool(dtype.kind not in "biu" or held == value)
 
 
 def _cut(x: Tensor, pairs: list[tuple[int, int]]) -> Tensor:

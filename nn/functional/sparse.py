@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
+from autodiff.arguments import refuse_negative, whole
 from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.dispatch import bare
@@ -45,9 +46,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     indices = as_array(bare(tensor))
     if indices.dtype.kind not in "iu" and indices.size:
         raise DTypeError(f"one_hot: indices must be integers, got dtype {indices.dtype}")
-    if num_classes < -1 or num_classes == 0:
+    if not whole(num_classes) or num_classes < -1 or num_classes == 0:
         raise ArgumentError(
-            f"one_hot: num_classes must be positive, or -1 to take it from the indices; got {num_classes}"
+            f"one_hot: num_classes must be a positive int, or -1 to take it from the indices; got {num_classes}"
         )
     if num_classes == -1:
         if not indices.size:
@@ -240,6 +241,7 @@ def _shorten(indices: Any, table: Any, max_norm: float, norm_type: float) -> Non
         raise ArgumentError(
             "embedding: max_norm changes weight for good, so weight must be a leaf, such as a Parameter"
         )
+    refuse_negative("embedding: max_norm", max_norm)
     rows = np.unique(bare(indices))
     if rows.dtype.kind not in "iu" or (rows.size and not 0 <= rows[0] <= rows[-1] < table.shape[0]):
         return  # the lookup itself says what is wrong, and nothing has changed
