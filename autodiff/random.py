@@ -52,32 +52,47 @@ __all__ = [
 default_rng = np.random.default_rng
 
 
-def _generator(name: str, rng: Any, *given: Any) -> np.random.Generator:
-    if any(bare(value).__class__ is Lanes for value in given):
+def generator(name: str, argument: str, given: Any, *parameters: Any) -> np.random.Generator:
+    """The source of the draws, which the caller names."""
+    if any(bare(value).__class__ is Lanes for value in parameters):
         raise Unbatchable
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if isinstance(rng, int | np.integer | np.random.SeedSequence | np.random.BitGenerator) and rng is not True:
-        return np.random.default_rng(rng)
+    if isinstance(given, np.random.Generator):
+        return given
+    if isinstance(given, int | np.integer | np.random.SeedSequence | np.random.BitGenerator):
+        if not isinstance(given, bool):
+            return np.random.default_rng(given)
     raise ArgumentError(
-        f"random.{name}: rng= must be a numpy.random.Generator (numpy.random.default_rng(seed)) or a seed, got"
-        f" {type(rng).__name__}"
+        f"{name}: {argument}= must be a numpy.random.Generator (numpy.random.default_rng(seed)) or a seed, got"
+        f" {type(given).__name__}"
     )
+
+
+def shape_of_draws(name: str, size: Any, *parameters: Any) -> tuple[int, ...]:
+    """``size``, in which there must be a draw of its own for each element of the parameters, or by default their shape.
+
+    Raises
+    ------
+    ShapeError
+        If they do not fit.
+    """
+    shapes = [np.shape(bare(p)) for p in parameters]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+        wanted = shape if size is None else tuple(np.atleast_1d(size).tolist())
+        if np.broadcast_shapes(shape, wanted) == wanted:
+            return wanted
+    except ValueError:
+        pass
+    raise ShapeError(f"{name}: size={size} for parameters of shapes {', '.join(map(str, shapes))}")
 
 
 def _standard(name: str, rng: Any, method: str, size: Any, scale: Any = 1.0, *others: Any) -> Any:
     """A draw with the standard parameters, of ``size`` or of the parameters' broadcast shape: a constant array."""
     parameters = scale, *others
-    generator = _generator(name, rng, *parameters)
+    source = generator(f"random.{name}", "rng", rng, *parameters)
     if np.any(np.less(bare(scale), 0)):
         raise ArgumentError(f"random.{name}: the scale must not be negative, as NumPy's")
-    shape = np.broadcast_shapes(*(np.shape(bare(p)) for p in parameters))
-    if size is not None:
-        wanted = tuple(np.atleast_1d(size).tolist())
-        if len(shape) > len(wanted) or np.broadcast_shapes(shape, wanted) != wanted:
-            raise ShapeError(f"random.{name}: size={size} for parameters of shape {shape}")
-        shape = wanted
-    return drawn(methodcaller(method, size=shape), generator)
+    return drawn(methodcaller(method, size=shape_of_draws(f"random.{name}", size, *parameters)), source)
 
 
 def normal(loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None, *, rng: Source) -> Tensor:
@@ -178,7 +193,9 @@ def multivariate_normal(mean: ArrayLike, cov: ArrayLike, size: Size = None, *, r
     """
     lead = () if size is None else tuple(np.atleast_1d(size))
     shape = (*lead, np.shape(bare(mean))[-1])  # type: ignore[arg-type, misc]
-    z = drawn(np.random.Generator.standard_normal, _generator("multivariate_normal", rng, mean, cov), shape)
+    z = drawn(
+        np.random.Generator.standard_normal, generator("random.multivariate_normal", "rng", rng, mean, cov), shape
+    )
     return array(mean) + z @ np.linalg.cholesky(array(cov)).T  # type: ignore[no-any-return]
 
 
@@ -197,11 +214,11 @@ def permutation(x: ArrayLike, axis: int = 0, *, rng: Source) -> Tensor:
     >>> autodiff.random.permutation(autodiff.tensor([1.0, 2.0, 3.0]), rng=np.random.default_rng(0))
     tensor([3., 1., 2.])
     """
-    generator = _generator("permutation", rng, x)
+    source = generator("random.permutation", "rng", rng, x)
     if isinstance(x, int | np.integer):
-        return array(drawn(np.random.Generator.permutation, generator, int(x)))  # type: ignore[no-any-return]
+        return array(drawn(np.random.Generator.permutation, source, int(x)))  # type: ignore[no-any-return]
     t = array(x)
-    return np.take(t, drawn(np.random.Generator.permutation, generator, t.shape[axis]), axis=axis)  # type: ignore[no-any-return]
+    return np.take(t, drawn(np.random.Generator.permutation, source, t.shape[axis]), axis=axis)  # type: ignore[no-any-return]
 
 
 def shuffle(x: ArrayLike, axis: int = 0, *, rng: Source) -> None:
@@ -234,7 +251,7 @@ def choice(
     shuffle : bool
     rng : numpy.random.Generator or int
     """
-    generator = _generator("choice", rng, a)
+    source = generator("random.choice", "rng", rng, a)
     if getattr(p, "_node", None) is not None:
         raise ArgumentError(
             "random.choice: what is chosen is a step function of p; pass p.data, and use log p times the result for a"
@@ -242,5 +259,5 @@ def choice(
         )
     t = a if isinstance(a, int | np.integer) else array(a)
     n = int(t) if isinstance(t, int | np.integer) else t.shape[axis]
-    picked = drawn(np.random.Generator.choice, generator, n, size, replace, bare(p), 0, shuffle)
+    picked = drawn(np.random.Generator.choice, source, n, size, replace, bare(p), 0, shuffle)
     return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)  # type: ignore[no-any-return, return-value]

@@ -27,8 +27,9 @@ from autodiff.ops import linalg, reductions
 from autodiff.ops.common import bare, drawn, quotient
 from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.stable import gumbel_log_density, log1p_square, logistic_log_density
+from autodiff.random import generator, shape_of_draws
 from autodiff.transforms import grad
 
 if TYPE_CHECKING:
@@ -86,18 +87,8 @@ _EULER = float(np.euler_gamma)
 Formula = Callable[..., Any]
 #: A part of a distribution, written with NumPy.
 Part = Callable[..., object]
-
-
-def _generator(name: str, random_state: Any) -> Any:
-    """The source of the draws, which the caller names."""
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        return np.random.default_rng(random_state)
-    raise ArgumentError(
-        f"{name}.rvs: random_state must be a numpy.random.Generator or a seed, got {random_state!r}; draws that can be"
-        " repeated need one: np.random.default_rng(0)"
-    )
+#: What is meant where these are not given.
+_USUAL = {"loc": 0, "scale": 1}
 
 
 def _in_one_precision(*values: Any) -> list[Any]:
@@ -198,16 +189,16 @@ class _Named:
 
     def _arranged(self, args: tuple[Any, ...], named: dict[str, Any], **rest: Any) -> list[Any]:
         """The shape parameters, then the values of ``rest``, each of which may be given by its place instead."""
-        given, count = list(args), len(self.shapes)
-        for place, name in enumerate(self.shapes):
-            if name in named:
-                given.insert(place, named.pop(name))
-        if named or not count <= len(given) <= count + len(rest):
+        names = [*self.shapes, *rest]
+        given = dict(zip(names, args, strict=False))
+        twice = [name for name in given if name in named or (name in rest and np.any(bare(rest[name]) != _USUAL[name]))]
+        if len(args) > len(names) or twice or {*given, *named} - set(rest) != set(self.shapes):
+            got = f"{twice[0]} twice" if twice else f"{len(args)} arguments{', '.join(['', *named])} after the first"
             raise ArgumentError(
-                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then {' and '.join(rest)};"
-                f" got {len(args)} arguments{', '.join(['', *named])} after the first"
+                f"{self.name}: takes {len(self.shapes)} shape parameters ({', '.join(self.shapes)}), then"
+                f" {' and '.join(rest)}; got {got}"
             )
-        return [*given, *list(rest.values())[len(given) - count :]]
+        return [(rest | named | given)[name] for name in names]
 
     def std(self, *args: object, **named: object) -> Tensor:
         """The standard deviation: the root of ``var``, with its arguments."""
@@ -219,7 +210,7 @@ class _Named:
 
     def interval(self, confidence: ArrayLike, *args: object, **named: object) -> tuple[Tensor, Tensor]:
         """The ends of the range that holds the probability ``confidence`` and leaves as much below as above."""
-        rest = 0.5 - 0.5 * confidence  # type: ignore[operator]
+        rest = 0.5 - 0.5 * _tensor(confidence)
         return self.ppf(rest, *args, **named), self.ppf(1 - rest, *args, **named)
 
 
@@ -480,12 +471,12 @@ class Continuous(_Named):
         random_state : numpy.random.Generator or int
             Must be given.
         """
-        source = _generator(self.name, random_state)
+        name = f"{self.name}.rvs"
+        source = generator(name, "random_state", random_state, *args, loc, scale, *named.values())
         _, shapes, middle, width, good, _ = self._parameters(0.0, args, loc, scale, dict(named))
         if not np.all(good):
-            raise ArgumentError(f"{self.name}.rvs: a parameter is not allowed (scale and most shapes must be positive)")
-        shape = np.broadcast_shapes(*(part.shape for part in (*shapes, middle, width)))
-        shape = shape if size is None else tuple(np.atleast_1d(size).tolist())
+            raise ArgumentError(f"{name}: a parameter is not allowed (scale and most shapes must be positive)")
+        shape = shape_of_draws(name, size, *shapes, middle, width)
         if self._draw is not None:
             return drawn(self._draw, source, shape).astype(width.dtype) * width + middle  # type: ignore[no-any-return]
         below = 1.0 - drawn(np.random.Generator.random, source, shape)
@@ -1538,7 +1529,7 @@ class Discrete(_Named):
             If a parameter requires a gradient: a whole number does not move with it. ``logpmf`` of constant draws has
             the gradient that the score-function estimator asks for.
         """
-        source = _generator(self.name, random_state)
+        source = generator(f"{self.name}.rvs", "random_state", random_state, *args, loc, *named.values())
         if any(getattr(a, "_node", None) is not None for a in (*args, *named.values(), loc)):
             raise NotDifferentiableError(
                 f"{self.name}.rvs: a draw of whole numbers has no gradient in the parameters; draw with plain numbers"
@@ -1546,8 +1537,8 @@ class Discrete(_Named):
             )
         there = getattr(require("scipy.stats"), self.name)
         plain = {name: bare(value) for name, value in named.items()}  # type: ignore[arg-type]
-        values = (bare(a) for a in args)  # type: ignore[arg-type]
-        return wrap(np.asarray(there.rvs(*values, loc=bare(loc), size=size, random_state=source, **plain)), None)  # type: ignore[no-any-return]
+        draw = partial(there.rvs, *map(bare, args), loc=bare(loc), size=size, **plain)
+        return wrap(drawn(lambda source: np.asarray(draw(random_state=source)), source), None)  # type: ignore[no-any-return]
 
 
 def _binom_logpmf(k: Any, n: Any, p: Any) -> Any:
@@ -1636,7 +1627,7 @@ class Dirichlet:
         >>> round(dirichlet.logpdf([0.25, 0.75], [1.0, 1.0]).item(), 6)
         0.0
         """
-        shares, a = _tensor(x), _tensor(alpha)
+        shares, a = _floats(x), _tensor(alpha)
         if a.ndim != 1 or shares.shape[:1] not in (a.shape, (a.size - 1,)):
             raise ShapeError(
                 f"dirichlet: concentrations of shape {a.shape} for shares of shape {shares.shape}; it needs (n,) and"
@@ -1644,7 +1635,10 @@ class Dirichlet:
             )
         if shares.shape[0] == a.size - 1:
             shares = np.concatenate([shares, 1.0 - shares.sum(axis=0, keepdims=True)])
-        if (shares._array < 0).any() or (np.abs(shares._array.sum(axis=0) - 1) > 1e-9).any():
+        if not (a._array > 0).all():
+            raise ArgumentError(f"dirichlet: the concentrations must be positive, got {a._array}")
+        slack = max(1e-9, 4 * float(np.finfo(shares.dtype).eps))
+        if (shares._array < 0).any() or (np.abs(shares._array.sum(axis=0) - 1) > slack).any():
             raise ArgumentError("dirichlet: the shares must not be negative and must sum to one along the first axis")
         constant = special.gammaln(a).sum() - special.gammaln(a.sum())
         return (  # type: ignore[no-any-return]
@@ -1683,7 +1677,7 @@ class MultivariateNormal:
             c = np.diag(c)
         if c.shape != (n, n):
             raise ShapeError(f"multivariate_normal: a covariance of shape {c.shape} for points of {n} components")
-        return n, (np.zeros(n) if middle is None else middle.reshape(n)), c
+        return n, (np.zeros(n, c.dtype) if middle is None else middle.reshape(n)), c
 
     def _on_its_support(self, deviation: Any, cov: Any) -> Any:
         """The density on the span of a singular covariance, -inf beside it; SciPy's cut-off."""
@@ -1779,7 +1773,8 @@ class MultivariateNormal:
         Tensor of shape (*size, n), without axes of length one
         """
         n, middle, c = self._parts(mean, cov)
-        z = _generator("multivariate_normal", random_state).standard_normal((*np.atleast_1d(size).tolist(), n))
+        source = generator("multivariate_normal.rvs", "random_state", random_state, mean, cov)
+        z = drawn(np.random.Generator.standard_normal, source, (*np.atleast_1d(size).tolist(), n))
         made = middle + z @ linalg.cholesky(c).T
         return made.reshape(tuple(k for k in made.shape if k != 1))  # type: ignore[no-any-return]
 

@@ -99,7 +99,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "sparse": (f"{BASE} ops", ""),
     "interpolate": (f"{BASE} ops sparse", ""),
     "special": (f"{BASE} ops fused", ""),
-    "stats": (f"{BASE} ops special transforms", "implicit"),
+    "stats": (f"{BASE} ops random special transforms", "implicit"),
     "coloring": (f"{BASE} closures ops transforms", ""),
     "implicit": (f"{BASE} closures ops transforms", "coloring optimize sparse"),
     "integrate": (f"{BASE} closures ops implicit mapping", ""),

@@ -601,3 +601,64 @@ def test_a_distribution_is_pickled_by_its_name(name):
     family = getattr(ours, name)
     assert pickle.loads(pickle.dumps({"prior": family}))["prior"] is family
     assert copy.deepcopy([family])[0] is family
+
+
+def test_an_argument_that_is_given_twice_is_refused_as_by_scipy():
+    for call in (
+        lambda m: m.norm.logpdf(0.3, 1.0, loc=2.0),
+        lambda m: m.norm.mean(1.0, 2.0, scale=3.0),
+        lambda m: m.gamma.logpdf(5.0, 2.0, a=3.0),
+        lambda m: m.beta.cdf(0.3, 2.0, a=3.0),
+        lambda m: m.poisson.pmf(2, 3.0, mu=4.0),
+    ):
+        with pytest.raises(TypeError):
+            call(theirs)
+        with pytest.raises(ArgumentError, match="twice"):
+            call(ours)
+    assert ours.beta.logpdf(0.3, 2.0, b=3.0).item() == pytest.approx(theirs.beta.logpdf(0.3, 2.0, b=3.0))
+
+
+def test_each_draw_is_one_of_its_own():
+    for size in (1, (2,), (2, 1)):  # as SciPy, no size in which draws would be shared
+        with pytest.raises(ValueError, match="size"):
+            theirs.norm.rvs(np.zeros(3), size=size, random_state=0)
+        with pytest.raises(ShapeError, match=r"norm.rvs: size=.*\(3,\)"):
+            ours.norm.rvs(np.zeros(3), size=size, random_state=0)
+    with pytest.raises(ShapeError, match=r"random\.normal: size"):
+        ad.random.normal(np.zeros(3), size=2, rng=0)
+    draws = {
+        "norm": lambda source, m: ours.norm.rvs(m, random_state=source),
+        "gamma": lambda source, m: ours.gamma.rvs(np.exp(m), random_state=source),
+        "poisson": lambda source, m: ours.poisson.rvs(np.exp(ad.constant(m)), random_state=source) * 1.0,
+        "multivariate_normal": lambda source, m: ours.multivariate_normal.rvs(m * np.ones(2), random_state=source),
+    }
+    for name, draw in draws.items():
+        source = np.random.default_rng(3)
+        found = ad.vmap(lambda m, draw=draw, source=source: draw(source, m))(np.zeros(4))
+        again = np.random.default_rng(3)
+        np.testing.assert_array_equal(found, [draw(again, 0.0).data for _ in range(4)], err_msg=name)
+        if name == "poisson":  # its parameters are constants
+            draw = lambda source, m: m + ours.poisson.rvs(3.0, size=2, random_state=source)
+        source, again = np.random.default_rng(4), np.random.default_rng(4)
+        step = ad.jit(lambda m, draw=draw, source=source: draw(source, m), state=(source,))
+        for _ in range(4):
+            np.testing.assert_array_equal(step(0.1), draw(again, 0.1), err_msg=name)
+
+
+def test_intervals_of_lists_and_shares_in_single_precision():
+    for m in ("norm", "poisson"):
+        args = () if m == "norm" else (3.0,)
+        for mine, scipys in zip(
+            getattr(ours, m).interval([0.5, 0.9], *args), getattr(theirs, m).interval([0.5, 0.9], *args), strict=True
+        ):
+            np.testing.assert_allclose(mine.data, scipys)
+    shares = np.random.default_rng(0).random((5, 40)).astype(np.float32)
+    shares /= shares.sum(0)
+    alpha = np.arange(1.0, 6.0, dtype=np.float32)
+    exact = theirs.dirichlet.logpdf(shares / shares.sum(0, dtype=float), alpha)
+    np.testing.assert_allclose(ours.dirichlet.logpdf(shares, alpha).data, exact, rtol=1e-5)
+    for alpha in ([-1.0, 1.0], [0.0, 1.0], [np.nan, 1.0]):
+        with pytest.raises(ArgumentError, match="positive"):
+            ours.dirichlet.logpdf([0.25, 0.75], alpha)
+    x, cov = np.ones((3, 2), np.float32), np.eye(2, dtype=np.float32)
+    assert ours.multivariate_normal.logpdf(x, cov=cov).dtype == np.float32
