@@ -132,7 +132,7 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         if "out" in kwargs or method not in ("__call__", "reduce"):
             raise Unbatchable
         if method == "reduce":
-            return _reduction(lambda a, **kw: ufunc.reduce(a, **kw))(*inputs, **kwargs)
+            return _reduction(ufunc.reduce)(*inputs, **{"axis": 0, **kwargs})
         if ufunc is np.matmul:
             return _matmul(*inputs)
         if ufunc.signature is not None:
@@ -311,7 +311,8 @@ def shifted_index(index: Any) -> Any:
     if any(isinstance(p, Batched) for p in parts):
         return None
     fancy = [i for i, p in enumerate(parts) if not (p is None or p is Ellipsis or isinstance(p, slice))]
-    if any(isinstance(parts[i], (np.ndarray, list)) for i in fancy) and fancy[-1] - fancy[0] + 1 != len(fancy):
+    arrays = [i for i in fancy if isinstance(parts[i], bool) or not isinstance(parts[i], (int, np.integer))]
+    if arrays and fancy[-1] - fancy[0] + 1 != len(fancy):
         return None
     return (slice(None), *parts)
 
@@ -358,7 +359,7 @@ def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if out is not None or kwargs:
             raise Unbatchable
-        return Batched(function(a.array, axis=axes_behind(axis, a.ndim), keepdims=bool(keepdims)))
+        return Batched(function(a.array, axis=axes_behind(axis, a.ndim), dtype=dtype, keepdims=bool(keepdims)))
 
     return handler
 
@@ -384,8 +385,8 @@ def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
         if out is not None:
             raise Unbatchable
         if axis is None:
-            return Batched(function(_flat(a.array), axis=1))
-        return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1))
+            return Batched(function(_flat(a.array), axis=1, dtype=dtype))
+        return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1, dtype=dtype))
 
     return handler
 
@@ -478,8 +479,10 @@ def _stack(arrays: Any, axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
     return Batched(np.stack(parts, axis=normalize_axis_index(axis, parts[0].ndim) + 1))
 
 
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    return Batched(np.where(*_aligned([condition, x, y])))
+def _where(condition: Any, *pair: Any) -> Any:
+    if not pair:
+        raise Unbatchable  # the places, of which each may have another number
+    return Batched(np.where(*_aligned([condition, *pair])))
 
 
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:

@@ -419,3 +419,61 @@ def test_what_tile_gives_may_be_written_into(times):
         return y * 1
 
     np.testing.assert_array_equal(ad.vmap(f)(ROWS), [f(row.copy()) for row in ROWS])
+
+
+def indices(r, shape):
+    """An index of some of the axes, of every kind that NumPy takes."""
+    parts = []
+    for n in shape[: r.integers(1, len(shape) + 1)]:
+        some = tuple(r.integers(-n, n, 2).tolist())
+        kinds = [0, np.int64(1), np.array(1), slice(None), slice(None, None, -1), some, list(some), np.array(some)]
+        kinds += [range(2), np.arange(n) > 0, (some, some), True, None, Ellipsis]
+        part = kinds[r.integers(len(kinds))]
+        if part is not Ellipsis or not any(other is Ellipsis for other in parts):
+            parts.append(part)
+    return tuple(parts)
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_every_kind_of_index(block):
+    r = np.random.default_rng(block)
+    shape = (2, 3, 2, 3)
+    x = np.arange(36.0).reshape(shape)
+    tried = 0
+    while tried < 60:
+        index = indices(r, shape)
+        try:
+            places = np.arange(36).reshape(shape)[index]
+        except (IndexError, ValueError):
+            continue
+        tried += 1
+        np.testing.assert_array_equal(ad.vmap(lambda t, i=index: t[i])(np.stack([x, -x])), [x[index], -x[index]])
+        jacobian = np.eye(36)[places].reshape(*places.shape, *shape)
+        np.testing.assert_array_equal(ad.jacrev(lambda t, i=index: t[i])(x), jacobian, err_msg=repr(index))
+        np.testing.assert_array_equal(ad.jacfwd(lambda t, i=index: t[i])(x), jacobian, err_msg=repr(index))
+        value = np.arange(float(places.size)).reshape(places.shape)
+
+        def written(v, i=index):
+            t = ad.tensor(x)
+            t[i] = v
+            return t
+
+        truth = [x.copy(), x.copy()]
+        truth[0][index], truth[1][index] = value, -value
+        np.testing.assert_array_equal(ad.vmap(written)(np.stack([value, -value])), truth, err_msg=repr(index))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda m: np.logical_or.reduce(m),
+        lambda m: np.logical_and.reduce(m, axis=1),
+        lambda m: np.add.reduce(m, dtype=np.int8),
+        lambda m: np.where(m)[0].sum(),
+    ],
+)
+def test_reductions_and_places_of_masks(f):
+    x = np.arange(24.0).reshape(2, 3, 4) % 7
+    found, truth = ad.vmap(lambda row: f(row > 2))(x), np.stack([f(row > 2) for row in x])
+    np.testing.assert_array_equal(found, truth)
+    assert found.dtype == truth.dtype
