@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod as prod_of
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from autodiff.core.op import Primitive
 from autodiff.functions import named
 from autodiff.levels import tracked
 from autodiff.ops import assignment, elementwise, reductions, shaping
-from autodiff.ops.common import axes_of, bare, real_numbers
+from autodiff.ops.common import axes_of, bare, kept_product, real_numbers
 from autodiff.ops.indexing import take_along_axis
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
 from autodiff.ops.stable import bessel_i, of, spherical_bessel
+from autodiff.zero_times_infinity import finite
 
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike, Tensor
@@ -43,17 +45,28 @@ def _cumprod_rule(g: Any, out: Any, x: Any, axis: int) -> Any:
             factor, reach = factor[..., :-reach] * factor[..., reach:], 2 * reach
         ones = np.ones((*moved_x.shape[:-1], 1), moved_x.dtype)
         return np.moveaxis(tail * np.concatenate([ones, np.moveaxis(out, axis, -1)[..., :-1]], axis=-1), -1, axis)
-    inner = moved_g[..., n - 1]
-    tails = [inner]
-    for i in range(n - 2, -1, -1):
-        inner = moved_g[..., i] + moved_x[..., i + 1] * inner
-        tails.append(inner)
-    before = moved_x[..., 0] * 0 + 1
-    heads = [before]
-    for i in range(n - 1):
-        before = before * moved_x[..., i]
-        heads.append(before)
-    return np.moveaxis(np.stack([h * t for h, t in zip(heads, tails[::-1], strict=True)], axis=-1), -1, axis)
+
+    def walked(times: Any) -> Any:
+        inner = moved_g[..., n - 1]
+        tails = [inner]
+        for i in range(n - 2, -1, -1):
+            inner = moved_g[..., i] + times(inner, moved_x[..., i + 1])
+            tails.append(inner)
+        before = moved_x[..., 0] * 0 + 1
+        heads = [before]
+        for i in range(n - 1):
+            before = before * moved_x[..., i]
+            heads.append(before)
+        return np.stack([times(t, h) for h, t in zip(heads, tails[::-1], strict=True)], axis=-1)
+
+    return np.moveaxis(_where_finite(walked), -1, axis)
+
+
+def _where_finite(walked: Any) -> Any:
+    """``walked(times)`` with ordinary products; where one of them is infinite, with zero times infinity as zero."""
+    with np.errstate(invalid="ignore"):
+        found = walked(mul)
+    return found if finite(found) else walked(kept_product)
 
 
 def _cumprod_tangent(t: Any, out: Any, x: Any, axis: int) -> Any:
@@ -63,10 +76,14 @@ def _cumprod_tangent(t: Any, out: Any, x: Any, axis: int) -> Any:
     moved_x, moved_t, y = (np.moveaxis(part, axis, -1) for part in (x, t, out))
     if not moved_x.shape[-1]:
         return t
-    steps = [moved_t[..., 0]]
-    for j in range(1, moved_x.shape[-1]):
-        steps.append(steps[-1] * moved_x[..., j] + y[..., j - 1] * moved_t[..., j])
-    return np.moveaxis(np.stack(steps, axis=-1), -1, axis)
+
+    def walked(times: Any) -> Any:
+        steps = [moved_t[..., 0]]
+        for j in range(1, moved_x.shape[-1]):
+            steps.append(times(steps[-1], moved_x[..., j]) + times(moved_t[..., j], y[..., j - 1]))
+        return np.stack(steps, axis=-1)
+
+    return np.moveaxis(_where_finite(walked), -1, axis)
 
 
 cumprod_ = Primitive(

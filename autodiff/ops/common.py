@@ -14,7 +14,7 @@ from autodiff.batching import Lanes
 from autodiff.core.errors import DTypeError
 from autodiff.core.modes import ORDINARY, current_state
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.zero_times_infinity import finite
+from autodiff.zero_times_infinity import finite, keep_zeros
 
 if TYPE_CHECKING:
     from autodiff.results import Array
@@ -87,6 +87,12 @@ def quiet_product(g: Any, h: Any) -> Any:
         return g * h
     with np.errstate(invalid="ignore"):
         return g * h
+
+
+def kept_product(g: Any, h: Any) -> Any:
+    """``g h``, in which zero times infinity is zero, for rules that are not pointwise."""
+    with np.errstate(invalid="ignore"):
+        return keep_zeros(g, g * h, lambda part: part * h)
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from autodiff import dispatch
 from autodiff.batching import Lanes
 from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
-from autodiff.ops.common import axes_of, bare, expand_reduced, quotient, spread
+from autodiff.ops.common import axes_of, bare, expand_reduced, kept_product, quotient, spread
 from autodiff.ops.short_sums import is_short, summed
 
 P = Primitive
@@ -95,7 +95,7 @@ def _prod_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = Fals
     spread_g = spread(g, x.shape, axis, keepdims)
     if divides(out, x):
         return spread_g * (expand_reduced(out, axis, keepdims) / x)
-    return spread_g * _others_product(x, axis)
+    return kept_product(spread_g, _others_product(x, axis))
 
 
 def _chosen(out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -159,7 +159,7 @@ mean_ = P(
 
 def _prod_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     others = _others_product(x, axis) if x.size else 0 * x
-    return np.sum(t * others, axis=axis, keepdims=keepdims)
+    return np.sum(kept_product(t, others), axis=axis, keepdims=keepdims)
 
 
 def _extreme_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -1,6 +1,8 @@
 """First, second and third derivatives over all binades of both dtypes, against mpmath; rules proved by SymPy."""
 
 import itertools
+import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -230,6 +232,28 @@ def test_derivatives_of_products_keep_their_digits_beside_small_factors(name, mo
             expected[places] = np.prod([x[i] for i in range(len(x)) if i not in places])
         rtol, atol = (1e-13, 1e-15) if name == "det" else (1e-14, 0)
         np.testing.assert_allclose(derivative(x), expected, rtol, atol)
+
+
+def near(value):
+    """An exact number as a float, infinite where it is larger than all of them."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+
+
+@pytest.mark.parametrize("mode", [ad.jacfwd, ad.jacrev])
+@pytest.mark.parametrize("x", [[1e200, 1e200, 1e-200], [-1e200, 1e200, 3.0], [0.0, 0.0, 1e300, 1e300]])
+def test_a_partial_of_a_product_that_is_infinite_spoils_no_other(x, mode):
+    exact, n = [Fraction(value) for value in x], len(x)
+    partials = np.zeros((n, n))
+    for j, i in itertools.combinations(range(n, -1, -1), 2):
+        partials[j - 1, i] = near(math.prod(exact[:i] + exact[i + 1 : j]))
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(mode(np.prod)(np.array(x)), partials[-1], rtol=1e-14)
+        np.testing.assert_allclose(mode(np.cumprod)(np.array(x)), partials, rtol=1e-14)
+        rows = mode(lambda t: np.prod(np.stack([t, np.ones_like(t)]), axis=1))(np.array(x))
+        np.testing.assert_allclose(rows, [partials[-1], np.zeros(n)], rtol=1e-14)
 
 
 @pytest.mark.parametrize("distance", [1e-3, 1e-9, 1e-15, 0.0])
