@@ -12,7 +12,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 from autodiff.fused import statistics as st
-from autodiff.fused.common import fused
+from autodiff.fused.common import floats, fused
 from autodiff.ops.elementwise import constant
 
 __all__ = ["batch_renorm"]
@@ -123,7 +123,7 @@ def batch_renorm_forward(
     path (1 for eps inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma
     (C,)."""
     _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps, eps_mode)
-    ndim = x.ndim
+    x, ndim = floats(x), x.ndim
     mean, xhat, variance = st.channel_moments(x)
     if eps_mode == "inside":
         deviation, stretch = np.sqrt(variance + eps), None

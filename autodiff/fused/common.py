@@ -47,6 +47,11 @@ def fused(
     return Fused(name or stem, composed=composed, sample=sample, formula=formula, **facts)
 
 
+def floats(x: Any) -> Any:
+    """``x``, whole numbers as float64: their own dtype holds no fractions."""
+    return x if x.dtype.kind in "fc" else x.astype(np.float64)
+
+
 def masked(g: Array, mask: Array) -> Array:
     """``g`` where ``mask``, exactly 0 elsewhere, whatever stands in ``g`` there: a new array.
 

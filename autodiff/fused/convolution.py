@@ -362,7 +362,8 @@ def _kernel_gradient(x: Any, g: Any, geo: Geometry, shape: tuple[int, ...]) -> A
         flat = g.reshape(n, groups, o // groups, prod(geo.outputs))
         each = np.matmul(flat, np.swapaxes(x.reshape(n, groups, c // groups, prod(geo.inputs)), 2, 3))
         return np.add.reduce(each, axis=0).reshape(shape)
-    lay = _layout(geo)
+    # As in _spread: the zeros of g between rows meet what lies in x there.
+    lay = _layout(geo, runs=finite(x))
     if large(g.size):
         found = adapters.conv_kernel_gradient(x, g, geo, lay, shape)
         if found is not None:

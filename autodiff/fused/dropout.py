@@ -13,7 +13,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.fused.common import fused
+from autodiff.fused.common import floats, fused
 from autodiff.ops.common import drawn
 
 __all__ = ["dropout", "dropout_mask"]
@@ -114,6 +114,7 @@ def dropout_composed(x: Any, mask: Any, *, p: float = 0.5) -> Any:
     >>> dropout([1.0, 2.0], np.array([True, False]), p=0.5).data
     array([2., 0.])
     """
+    x = floats(x)
     _check(x, mask)
     return x * (mask * _scale(x, p))
 
@@ -129,6 +130,7 @@ def _scale(x: Any, p: float) -> Any:
 
 def dropout_forward(x: Any, mask: Any, *, p: float = 0.5) -> tuple[Any, Any]:
     """Residuals: what every element is multiplied by; of a large x the mask, a byte per element, and the scale."""
+    x = floats(x)
     _check(x, mask)
     scale = _scale(x, p)
     if x.size <= _SMALL:

@@ -12,7 +12,7 @@ from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import bare
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.fused.common import filled, from_largest, fused, number, row_starts, row_sums
+from autodiff.fused.common import filled, floats, from_largest, fused, number, row_starts, row_sums
 from autodiff.kernels import LEAST
 from autodiff.ops.common import real_numbers
 
@@ -65,6 +65,7 @@ def cross_entropy_composed(
     >>> round(cross_entropy([[0.0, 0.0]], np.array([1])).item(), 6)
     0.693147
     """
+    logits = floats(logits)
     rows_target, shape, _ = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
     rows = class_rows(logits)
     classes = rows.shape[1]
@@ -199,6 +200,7 @@ def cross_entropy_forward(
     of ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
     if weight is None and not label_smoothing and reduction in ("mean", "sum") and _plain(logits, target, ignore_index):
         return _plain_forward(logits, target, reduction)
+    logits = floats(logits)
     flat, shape, every = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
     rows = class_rows(logits)
     n, classes = rows.shape

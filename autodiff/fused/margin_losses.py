@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import bare
-from autodiff.fused.common import fused
+from autodiff.fused.common import floats, fused
 from autodiff.fused.losses import REDUCTIONS, check_classification
 
 __all__ = ["multi_margin_loss"]
@@ -49,6 +49,7 @@ def multi_margin_loss_composed(
     >>> multi_margin_loss(np.array([[1.0, 3.0, 0.5, 0.0]]), np.array([0])).item()
     0.875
     """
+    scores = floats(scores)
     classes = _prepare(scores, target, weight, p, reduction)
     rows = np.reshape(scores, (len(classes), scores.shape[-1]))
     number, others = np.arange(len(classes)), np.ones(rows.shape, bool)
@@ -88,6 +89,7 @@ def multi_margin_loss_forward(
     """Residuals: the hinges ``max(0, z)`` (N, C) with 0 at the class itself, the factors ``w_y / C``, the classes, the
     mean's factor, p, shape.
     """
+    scores = floats(scores)
     classes = _prepare(scores, target, weight, p, reduction)
     rows = scores.reshape(len(classes), scores.shape[-1])
     number = np.arange(len(classes))

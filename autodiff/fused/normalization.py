@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.fused import statistics as st
-from autodiff.fused.common import column_products, column_sums, fused, number
+from autodiff.fused.common import column_products, column_sums, floats, fused, number
 from autodiff.kernels import LEAST_OF_MANY
 
 __all__ = ["batch_norm", "batch_norm_inference", "layer_norm"]
@@ -163,6 +163,7 @@ def batch_norm_inference_forward(
 ) -> tuple[Any, Any]:
     """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight."""
     st.check_channels("batch_norm_inference", x, running_mean, running_var, weight, bias, eps=eps)
+    x = floats(x)
     scale = (1 / np.sqrt(running_var + eps)).astype(x.dtype, copy=False)
     xhat = x - st.along_channels(running_mean.astype(x.dtype, copy=False), x.ndim)
     xhat *= st.along_channels(scale, x.ndim)

@@ -14,7 +14,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import bare
-from autodiff.fused.common import fused, masked
+from autodiff.fused.common import floats, fused, masked
 from autodiff.fused.windows import Geometry, per_axis, remembered, unfolded
 from autodiff.kernels import adapters, either_backward, large
 from autodiff.ops.common import real_numbers
@@ -371,6 +371,7 @@ def avg_pool_composed(
     >>> avg_pool([[[1.0, 3.0, 2.0, 0.0]]], kernel_size=2).data
     array([[[2., 1.]]])
     """
+    x = floats(x)
     geo = _geometry("avg_pool", x.shape, kernel_size, stride, padding, 1, ceil_mode)
     padded = np.pad(x, ((0, 0), (0, 0), *zip(geo.before, geo.after, strict=True)))
     sums = np.sum(unfolded(padded, geo), axis=tuple(range(x.ndim, 2 * x.ndim - 2)))
@@ -404,6 +405,7 @@ def avg_pool_forward(
     """Sums over one axis after the other, so a k x k window costs 2 k additions and not k². Residuals: one over the
     divisors, where windows lie.
     """
+    x = floats(x)
     geo = _geometry("avg_pool", x.shape, kernel_size, stride, padding, 1, ceil_mode)
     inverse = _inverse_counts(geo, count_include_pad, divisor_override, x.dtype)
     if any(geo.before) or any(geo.after):

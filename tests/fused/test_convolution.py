@@ -482,3 +482,18 @@ def test_the_mean_of_one_axis_takes_a_divisor_as_those_of_more_do():
     x = np.arange(6.0).reshape(1, 1, 6)
     assert F.avg_pool1d(x, 2, divisor_override=4).data.ravel().tolist() == [0.25, 1.25, 2.25]
     assert nn.AvgPool1d(2, divisor_override=4)(x).data.ravel().tolist() == [0.25, 1.25, 2.25]
+
+
+@pytest.mark.parametrize("place", [(0, 2), (2, 0), (1, 1), (2, 2)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_an_infinite_input_reaches_the_weights_that_it_meets_alone(place, transposed):
+    x, w = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
+    x[0, 0][place] = np.inf
+    weight = ad.tensor(w, requires_grad=True)
+    if transposed:  # its weight's gradient reads x where that of a convolution reads the cotangent
+        F.conv_transpose2d(np.ones((1, 1, 2, 2)), weight).backward(x)
+        expected = loops_conv(x, w, [0.0], np.ones((1, 1, 2, 2)), (1, 1), (0, 0), (1, 1), 1)[2]
+    else:
+        F.conv2d(x, weight).backward(np.ones((1, 1, 2, 2)))
+        expected = loops_conv(x, w, [0.0], np.ones((1, 1, 2, 2)), (1, 1), (0, 0), (1, 1), 1)[2]
+    np.testing.assert_array_equal(weight.grad, expected)

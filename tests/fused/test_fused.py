@@ -1,5 +1,7 @@
 """Fused primitives against PyTorch: values, gradients and second order; stability; both derivations of batchnorm."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 import autodiff as ad
 from autodiff import fused as F
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.facts import sample_call
 from autodiff.fused.common import column_products, number
+from autodiff.testing import RandomDraw
 
 torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
 TF = torch.nn.functional
@@ -244,3 +248,25 @@ def test_a_number_beside_an_array_gives_the_bits_that_pythons_own_gives(value, d
         assert kept.dtype == plain.dtype == dtype
         np.testing.assert_array_equal(kept, plain)
     assert not isinstance(held, np.ndarray) or not held.flags.writeable
+
+
+def rounded(value, kind):
+    """A call's arrays of floats as whole numbers of a dtype."""
+    return np.rint(3 * value).astype(kind) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+@pytest.mark.parametrize("name", [name for name, op in ad.registry.items() if op.fused])
+def test_whole_numbers_are_taken_for_floats_or_refused(name):
+    op = ad.registry[name]
+    for seed in range(4):
+        args, kwargs = sample_call(op, RandomDraw(np.random.default_rng(seed)))
+        for mode in (contextlib.nullcontext, ad.composed):
+            with mode(), np.errstate(all="ignore"):
+                expected = op(*(rounded(a, float) for a in args), **kwargs)
+                try:
+                    found = op(*(rounded(a, int) for a in args), **kwargs)
+                except (TypeError, ValueError, OverflowError):
+                    continue
+            pairs = zip(found, expected, strict=True) if isinstance(found, tuple) else [(found, expected)]
+            for a, b in pairs:
+                np.testing.assert_allclose(a.data, b.data, rtol=1e-6, atol=1e-9)
