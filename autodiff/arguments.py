@@ -41,6 +41,13 @@ def refuse_negative(option: str, value: Any) -> None:
         raise ArgumentError(f"{option} must not be negative, got {value}")
 
 
+def refuse_unless_callable(owner: str, value: Any, makes: bool = True) -> None:
+    """Refuse what is no function; the message says how what ``makes`` a function of one is called."""
+    if not callable(value):
+        how = f"; write {owner}(f)(x), not {owner}(f(x))" if makes else ""
+        raise ArgumentError(f"{owner}: takes a function, got {type(value).__name__}{how}")
+
+
 def _fits(kind: str, value: Any) -> bool:
     if kind == "bool":
         return not isinstance(value, str | bytes)

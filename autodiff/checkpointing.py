@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from autodiff.arguments import refuse_unless_callable
 from autodiff.closures import gradients_at, outside, same_again
 from autodiff.core.errors import ArgumentError
 from autodiff.core.graph import Node, Variable, time
@@ -64,8 +65,7 @@ class _Checkpoint(Operation):
 
 def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
     """See :func:`autodiff.checkpoint`."""
-    if not callable(function):
-        raise ArgumentError(f"checkpoint: needs a function, got {type(function).__name__}")
+    refuse_unless_callable("checkpoint", function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         state = current_state() or ORDINARY

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from autodiff.arguments import refuse_unless_callable, whole
 from autodiff.batching import Batched, Unbatchable, _filled, is_batched
 from autodiff.closures import gradients_at, run_recorded, strangers, variable
 from autodiff.core import backward
@@ -414,7 +415,8 @@ def _sparse(
 ) -> Callable[..., Any]:
     require("scipy.sparse")
     name = maker.__name__
-    if not isinstance(argnums, (int, np.integer)):
+    refuse_unless_callable(name, f)
+    if not whole(argnums):
         raise ArgumentError(f"{name}: argnums must be one integer, got {argnums!r}")
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:

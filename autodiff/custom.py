@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff import levels
+from autodiff.arguments import refuse_unless_callable
 from autodiff.containers import as_array
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
@@ -134,8 +135,7 @@ class _Custom:
     """What the two have in common: the function, which arguments are constants, and how a call becomes an operation."""
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        if not callable(fun):
-            raise ArgumentError(f"{type(self).__name__}: needs a function, got {type(fun).__name__}")
+        refuse_unless_callable(type(self).__name__, fun)
         self.fun = fun
         self.nondiff_argnums = (
             (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(int(i) for i in nondiff_argnums)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import levels
+from autodiff.arguments import refuse_unless_callable, whole
 from autodiff.batching import axes_behind, shifted_index
 from autodiff.containers import as_array
 from autodiff.core.backward import Unbatchable
@@ -379,14 +380,13 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0, axis_s
     array([[ 1.,  4.],
            [ 9., 16.]])
     """
-    if not callable(f):
-        raise ArgumentError(f"vmap: needs a function, got {type(f).__name__}")
+    refuse_unless_callable("vmap", f)
     for words, axis in [("in_axes", leaf) for leaf in flatten(in_axes)[0]] + [
         ("out_axes", leaf) for leaf in flatten(out_axes)[0]
     ]:
-        if axis is not None and not isinstance(axis, (int, np.integer)):
+        if axis is not None and not whole(axis):
             raise ArgumentError(f"vmap: {words} takes axes, got {type(axis).__name__}; write vmap(f)(x) to call it")
-    if axis_size is not None and not (isinstance(axis_size, (int, np.integer)) and axis_size >= 0):
+    if axis_size is not None and not (whole(axis_size) and axis_size >= 0):
         raise ArgumentError(f"vmap: axis_size is how many examples there are, got {axis_size!r}")
     looped: list[str] = []  # not reached through ``mapped``, which would refer to itself
 
@@ -441,8 +441,10 @@ def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0, axis_s
                 continue
             if not laned:
                 out = np.broadcast_to(out, (n, *np.shape(bare_of(out))))
-            ndim = np.ndim(bare_of(out))
-            place = normalize_axis_index(axis, ndim)
+            try:
+                place = normalize_axis_index(axis, np.ndim(bare_of(out)))
+            except np.exceptions.AxisError as error:
+                raise ShapeError(f"vmap: no axis {axis} for the examples of a result of shape {out.shape}") from error
             results.append(call.plain(out if place == 0 else np.moveaxis(out, 0, place)))
         return rebuild_out(results)
 

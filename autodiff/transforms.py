@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, TypeVar, overl
 import numpy as np
 
 from autodiff import batching, levels
+from autodiff.arguments import refuse_unless_callable, whole
 from autodiff.containers import as_array
 from autodiff.core.backward import gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
@@ -147,6 +148,7 @@ class _Call:
         self, name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]
     ) -> None:
         self.name = name
+        refuse_unless_callable(name, function, False)
         places = _places(name, argnums)
         for place in places:
             if not -len(args) <= place < len(args):
@@ -327,9 +329,7 @@ def _reverse(name: str, function: Callable[..., Any], argnums: int | Sequence[in
 
 def _places(name: str, argnums: Any) -> Sequence[int]:
     places = (argnums,) if isinstance(argnums, (int, np.integer)) else argnums
-    if not isinstance(places, (tuple, list, range)) or not all(
-        isinstance(place, (int, np.integer)) and not isinstance(place, bool) for place in places
-    ):
+    if not isinstance(places, (tuple, list, range)) or not all(map(whole, places)):
         raise ArgumentError(
             f"{name}: argnums must be an integer or a tuple of integers, got {argnums!r}"
             + (f"; for a derivative at a point write {name}(f)(x)" if not isinstance(places, (tuple, list)) else "")
@@ -397,9 +397,8 @@ def value_and_grad(
 def _value_and_grad(
     name: str, f: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, holomorphic: bool
 ) -> Callable[..., Any]:
+    refuse_unless_callable(name, f)
     _places(name, argnums)
-    if not callable(f):
-        raise ArgumentError(f"{name}: takes a function, got {type(f).__name__}; write {name}(f)(x), not {name}(f(x))")
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         call = _reverse(name, f, argnums, args)
@@ -493,6 +492,10 @@ def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bo
     array([1., 1.])
     """
 
+    refuse_unless_callable("elementwise_grad", f)
+    if not whole(argnums):
+        raise ArgumentError(f"elementwise_grad: argnums must be one integer, got {argnums!r}")
+
     def derivative(*args: Any, **kwargs: Any) -> Any:
         def total(*inner: Any) -> Any:
             out = f(*inner, **kwargs)
@@ -503,7 +506,7 @@ def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bo
                 )
             return np.sum(out)  # type: ignore[call-overload]
 
-        return grad(total, argnums, holomorphic=holomorphic)(*args)
+        return _value_and_grad("elementwise_grad", total, argnums, False, holomorphic)(*args)[1]
 
     return Made(derivative, elementwise_grad, f, argnums=argnums, holomorphic=holomorphic)
 
@@ -761,6 +764,7 @@ def _jacobian(
     columns: bool | None,
 ) -> Callable[..., Any]:
     name = maker.__name__
+    refuse_unless_callable(name, f)
     _places(name, argnums)
     function = grad(f, argnums, has_aux=has_aux, holomorphic=holomorphic) if maker is hessian else f
 
@@ -938,6 +942,7 @@ def hvp(f: Callable[..., object], args: Sequence[object], vectors: Sequence[obje
     >>> autodiff.hvp(lambda x: np.sum(x ** 3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     (array([6., 0.]),)
     """
+    refuse_unless_callable("hvp", f, False)
     if not isinstance(args, (tuple, list)) or not isinstance(vectors, (tuple, list)) or len(args) != len(vectors):
         raise ArgumentError("hvp: args and vectors must be tuples of the same length")
     return jvp(grad(f, tuple(range(len(args)))), args, vectors)[1]  # type: ignore[return-value]

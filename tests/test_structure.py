@@ -34,7 +34,7 @@ OPTIONAL |= {"safetensors", "tensorboardX", "mpi4py", "numba", "llvmlite", "IPyt
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
 BASE = (
     "core fast functions zero_times_infinity dispatch batching higher levels views reads writes watch trees extras cuts"
-    " facts containers decorators rows signatures results"
+    " arguments facts containers decorators rows signatures results"
 )
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
@@ -84,10 +84,10 @@ ROOMS: dict[str, tuple[str, str]] = {
     "arguments": ("core", ""),
     "clipping": ("arguments core tensor rows", ""),
     "transforms": (f"{BASE} ops tensor", "checkpointing"),
-    "custom": ("core containers decorators levels trees tensor", ""),
+    "custom": ("arguments core containers decorators levels trees tensor", ""),
     "mapping": (f"{BASE} ops tensor transforms", ""),
     "kernels": ("core fast extras", ""),
-    "fused": (f"{BASE} arguments ops kernels", ""),
+    "fused": (f"{BASE} ops kernels", ""),
     "extend": (f"{BASE} ops", ""),
     "words": (f"{BASE} ops fused", ""),
     "linalg": (f"{BASE} ops", ""),

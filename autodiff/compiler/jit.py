@@ -15,6 +15,7 @@ import operator
 import os
 import threading
 import traceback
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import numpy as np
 
 from autodiff import kernels
+from autodiff.arguments import refuse_unless_callable
 from autodiff.compiler.emit import MISS
 from autodiff.compiler.guarded import END, Traced, Watch
 from autodiff.compiler.prepare import Workshop, frozen_code
@@ -88,6 +90,9 @@ class Jit(Generic[F]):
                     raise ArgumentError(f"jit: static_argnames has {name!r}, and the function's arguments are {told}")
         else:
             self._signature = None
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
 
     def __reduce__(self) -> Any:
         return name_of(self) or (Jit, (self._function, self._state, self._static))
@@ -486,8 +491,7 @@ def jit(
         raise ArgumentError("jit: takes the function alone and gives one; write jit(f)(x)")
     if function is None:
         return lambda f: jit(f, state=state, static_argnames=static_argnames, static_argnums=static_argnums)
-    if not callable(function):
-        raise ArgumentError(f"jit: takes a function, got {type(function).__name__}")
+    refuse_unless_callable("jit", function)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     places = static_argnums if isinstance(static_argnums, Sequence) else (static_argnums,)
     if places:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff import kernels
+from autodiff.arguments import refuse_unless_callable, refuse_unless_positive, whole
 from autodiff.checkpointing import checkpointed
 from autodiff.compiler.standin import bare
 from autodiff.containers import as_array
@@ -85,7 +86,7 @@ def scan(
     carry : tree
         After the last step.
     ys : tree
-        Each step's ``y``, stacked along a new leading axis; None where the ``y`` are None.
+        Each step's ``y``, stacked along a new leading axis; None where the ``y`` are None, or there is no step.
 
     Raises
     ------
@@ -113,11 +114,12 @@ def scan(
     >>> autodiff.grad(lambda x: autodiff.scan(lambda c, x: (c * x, None), 1.0, x)[0])(np.array([2.0, 3.0]))
     array([3., 2.])
     """
-    if not callable(f):
-        raise ArgumentError(f"scan: needs a function (carry, x) -> (carry, y), got {type(f).__name__}")
+    refuse_unless_callable("scan", f, False)
     leaves, rebuild = flatten(xs)
     count = _steps(leaves, length)
-    size = count if checkpoint is None else _positive(checkpoint)
+    if checkpoint is not None:
+        refuse_unless_positive("scan: checkpoint", checkpoint)
+    size = count if checkpoint is None else checkpoint
     made: tuple[Any, Any] | None = _native(f, init, leaves, rebuild, count, reverse, size)
     if made is not None:
         return made
@@ -159,6 +161,9 @@ def fori_loop(lower: int, upper: int, body: Callable[..., object], init: TreeLik
     >>> autodiff.grad(lambda x: autodiff.fori_loop(0, 3, lambda i, c: c * x, 1.0))(2.0)
     array(12.)
     """
+    refuse_unless_callable("fori_loop", body, False)
+    if not (whole(lower) and whole(upper)):
+        raise ArgumentError(f"fori_loop: its bounds are integers, got {lower!r} and {upper!r}")
     carry = _carry(init)
     for i in range(int(lower), int(upper)):
         carry = _same(carry, body(i, carry), "fori_loop")
@@ -187,6 +192,8 @@ def while_loop(condition: Callable[..., object], body: Callable[..., object], in
     >>> autodiff.grad(lambda x: autodiff.while_loop(lambda c: c < 10.0, lambda c: c * x, 1.0))(2.0)
     array(32.)
     """
+    for function in (condition, body):
+        refuse_unless_callable("while_loop", function, False)
     carry = _carry(init)
     while bool(condition(carry)):
         carry = _same(carry, body(carry), "while_loop")
@@ -250,6 +257,8 @@ def _steps(leaves: list[Any], length: int | None) -> int:
             raise ShapeError("scan: every leaf of xs needs a leading axis to run over, and one has shape ()")
         counts.add(shape[0])
     if length is not None:
+        if not whole(length) or length < 0:
+            raise ArgumentError(f"scan: length is a number of steps, got {length!r}")
         counts.add(int(length))
     if len(counts) != 1:
         told = (
@@ -257,12 +266,6 @@ def _steps(leaves: list[Any], length: int | None) -> int:
         )
         raise ArgumentError(f"scan: one number of steps is needed, but {told}")
     return int(counts.pop())
-
-
-def _positive(checkpoint: int) -> int:
-    if isinstance(checkpoint, bool) or int(checkpoint) != checkpoint or checkpoint < 1:
-        raise ArgumentError(f"scan: checkpoint= is a number of steps, at least 1, not {checkpoint!r}")
-    return int(checkpoint)
 
 
 def _same(before: Any, after: Any, name: str) -> Any:
@@ -290,5 +293,7 @@ def _stacked(ys: list[Any]) -> Any:
     for y in ys:
         leaves, rebuild = flatten(y)
         columns.append(leaves)
+        if len(leaves) != len(columns[0]):
+            raise ArgumentError("scan: the function returned y of another structure than at the first step")
     assert rebuild is not None
     return rebuild([stack(list(column)) for column in zip(*columns, strict=True)])

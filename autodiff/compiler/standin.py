@@ -233,7 +233,7 @@ def _operator(name: str, ufunc: Any, swapped: bool = False) -> Callable[..., Any
         # Two scalars go through Python's operator, which rounds as NumPy's scalars do; anything else is the ufunc that
         # ndarray would call.
         arrays = isinstance(self.value, np.ndarray) or isinstance(other, np.ndarray)
-        if name == "pow" and np.result_type(bare(self), bare(other)).kind != "f":
+        if name == "pow" and np.result_type(bare(self), np.asarray(bare(other))).kind != "f":
             arrays = False  # of integers and complex numbers NumPy's operator and its ufunc differ
         return self.recorder.call(ufunc if arrays else scalar, pair, {})
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 from autodiff import kernels
+from autodiff.arguments import refuse_unless_callable
 from autodiff.compiler.follow import Follower
 from autodiff.compiler.plan import Plan
 from autodiff.compiler.prepare import Workshop
@@ -187,6 +188,5 @@ def compile(
         raise ArgumentError("compile: takes the function alone and gives one; write compile(f)(x)")
     if function is None:
         return lambda f: compile(f, check=check, fallback=fallback)
-    if not callable(function):
-        raise ArgumentError(f"compile: takes a function, got {type(function).__name__}")
+    refuse_unless_callable("compile", function)
     return Compiled(function, check, fallback)

@@ -975,3 +975,25 @@ def test_numpys_functions_of_numbers(name: str, number: Any) -> None:
     compiled = autodiff.jit(function)
     for value in (number, number + type(number)(1)):
         assert bits(compiled(value)) == bits(function(value))
+
+
+def test_a_method_of_a_module_is_followed() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(np.array([2.0, 3.0]))
+
+        @autodiff.jit
+        def forward(self, x: Any) -> Any:
+            return self.weight * x
+
+    model = Scaled()
+    for scale in (1.0, 2.0):
+        model.weight.data = np.array([2.0, 3.0]) * scale
+        np.testing.assert_array_equal(model(np.ones(2)), np.array([2.0, 3.0]) * scale)
+
+
+def test_powers_of_lists() -> None:
+    compiled = autodiff.jit(lambda x: (x ** [1, 2], [1, 2] ** x))
+    for _ in range(2):
+        assert bits(compiled(np.array([2.0, 3.0]))) == bits((np.array([2.0, 9.0]), np.array([1.0, 8.0])))

@@ -99,6 +99,12 @@ def test_float32_stays() -> None:
         (lambda: ad.scan(lambda c, x: ((c, c), None), START, X), "structure"),
         (lambda: ad.scan(cell, START, X, checkpoint=0), "checkpoint"),
         (lambda: ad.scan(3, START, X), "function"),
+        (lambda: ad.scan(cell, START, None, length=2.7), "length"),
+        (lambda: ad.scan(cell, START, None, length=-1), "length"),
+        (lambda: ad.scan(cell, START, X, checkpoint="all"), "checkpoint"),
+        (lambda: ad.scan(lambda c, x: (c + 1, (x,) * int(c[0] + 1)), np.zeros(1), X), "structure"),
+        (lambda: ad.fori_loop(0, 2.7, lambda i, c: c + i, 0.0), "integers"),
+        (lambda: ad.while_loop(3, 4, 0.0), "function"),
     ],
 )
 def test_what_is_wrong_is_told(call: Any, word: str) -> None:

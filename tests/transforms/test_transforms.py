@@ -414,3 +414,29 @@ def test_a_transform_of_a_method_is_a_method():
 
     assert Model().slope(2.0) == 12.0
     assert repr(ad.grad(np.sum)) == "autodiff.grad(sum)"
+
+
+@pytest.mark.parametrize("name", [*MAKERS])
+def test_what_is_no_function_is_refused_at_once_under_its_maker_s_name(name):
+    with pytest.raises(
+        ArgumentError, match=rf"^(autodiff\.)?{name}: takes a function, got int; write {name}\(f\)\(x\)"
+    ):
+        getattr(ad, name)(5)
+
+
+@pytest.mark.parametrize("name", ["vjp", "linearize"])
+def test_so_it_is_by_those_that_take_the_arguments_too(name):
+    with pytest.raises(ArgumentError, match=f"{name}: takes a function"):
+        getattr(ad, name)(5, 1.0)
+    for other in (ad.jvp, ad.hvp):
+        with pytest.raises(ArgumentError, match=f"{other.__name__}: takes a function"):
+            other(5, (1.0,), (1.0,))
+
+
+def test_the_argument_of_an_elementwise_derivative_is_one():
+    with pytest.raises(ArgumentError, match="elementwise_grad: argnums must be one integer"):
+        ad.elementwise_grad(np.hypot, (0, 1))
+    with pytest.raises(ArgumentError, match="elementwise_grad: argnums=3"):
+        ad.elementwise_grad(np.sin, 3)(1.0)
+    with pytest.raises(ShapeError, match="vmap: no axis 2 for the examples"):
+        ad.vmap(np.sin, out_axes=2)(np.ones(3))

@@ -292,7 +292,7 @@ def test_tangents_of_vectors_that_are_arbitrary_are_pushed_example_by_example():
     np.testing.assert_allclose(found, [ad.jacfwd(turn)(point) for point in points])
 
 
-@pytest.mark.parametrize("given", [(np.ones(3),), (1.5,), (0, np.ones(2)), ((0, 2.0),)])
+@pytest.mark.parametrize("given", [(np.ones(3),), (1.5,), (0, np.ones(2)), ((0, 2.0),), (True,)])
 def test_axes_are_numbers_and_arguments_come_in_a_call_of_their_own(given):
     with pytest.raises(ad.ArgumentError, match=r"write vmap\(f\)\(x\)"):
         ad.vmap(np.sin, *given)
