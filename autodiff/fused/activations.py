@@ -42,9 +42,9 @@ def relu_forward(x: Any) -> tuple[Any, Any]:
 
 
 def relu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """``dx = g`` where ``x > 0``, that is where the output is positive; exactly 0 elsewhere. All of x's shape."""
+    """``dx = g`` where ``x > 0`` or NaN, that is where the output is not 0; exactly 0 elsewhere. All of x's shape."""
     (out,) = residuals
-    return (masked(g, np.greater(out, ZERO.get(out.dtype, 0))),)
+    return (masked(g, np.not_equal(out, ZERO.get(out.dtype, 0))),)
 
 
 relu = fused(

@@ -635,12 +635,12 @@ def rnn_forward(
 def rnn_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """Backwards in time with ``dh`` (N, H), what has come back from later times plus the cotangent of this one:
 
-    - ``da = dh (1 - h'^2)`` for tanh, ``dh`` where ``h' > 0`` for relu: (N, H); to the time before ``dh = da W``.
+    - ``da = dh (1 - h'^2)`` for tanh, ``dh`` where ``h'`` is not 0 for relu: (N, H); to the time before ``dh = da W``.
     - After the last, over all times: ``dgates = da`` (T, N, H) and ``dW = sum_t da_t^T h_t`` (H, H), h the state
       before.
     """
     states, state, weight, nonlinearity, reverse = residuals
-    dgates = 1 - states * states if nonlinearity == "tanh" else np.asarray(states > 0, states.dtype)
+    dgates = 1 - states * states if nonlinearity == "tanh" else np.asarray(states != 0, states.dtype)
     dh = np.zeros(state.shape, states.dtype)
     for t in _times(len(states), not reverse):
         dh += g[t]

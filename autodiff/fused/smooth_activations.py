@@ -242,6 +242,10 @@ leaky_relu = Primitive(
 # --- GELU, Hendrycks and Gimpel 2016 (arXiv 1606.08415) ---------------------------------------------------------------
 
 
+#: Beyond it tanh and Phi are what they are at infinity in every dtype, and the cube of what is beyond would overflow.
+_SATURATED = 100.0
+
+
 def gelu_composed(x: Any) -> Any:
     """``x Phi(x)``, Phi being the standard normal distribution function.
 
@@ -261,7 +265,7 @@ def gelu_forward(x: Any) -> tuple[Any, Any]:
     """Residuals: x, Phi(x) and the density p(x)."""
     x = _floating("gelu", x)
     cdf, density = cdf_and_density(x)
-    return x * cdf, (x, cdf, density)
+    return np.maximum(x, -_SATURATED) * cdf, (x, cdf, density)  # x may be infinite where Phi is 0
 
 
 def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -289,8 +293,6 @@ gelu = fused(
 
 _ROOT = 0.7978845608028654  # sqrt(2 / pi)
 _CUBIC = 0.044715
-#: Beyond it tanh is 1 in every dtype, and the cube of what is beyond would overflow.
-_SATURATED = 100.0
 
 
 def gelu_tanh_composed(x: Any) -> Any:

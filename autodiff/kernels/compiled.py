@@ -458,8 +458,9 @@ def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
         tail = half * t * p * e
         density = np.float32(0.39894228) * e
         cdf = tail if v < np.float32(0.0) else one - tail
-        out[i] = v * cdf
-        slope[i] = cdf + _near(v) * density  # v may be infinite where the density is 0
+        # v may be infinite where cdf or density is 0
+        out[i] = (np.float32(-100.0) if v < np.float32(-100.0) else v) * cdf
+        slope[i] = cdf + _near(v) * density
 
 
 @jit(fastmath={"contract"})

@@ -1,5 +1,6 @@
 """Activations far out, in float32 beside float64, and the normal distribution function beside Python's own erfc."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -142,3 +143,28 @@ def test_misuse_is_named():
 def test_mish_is_smooth_where_softplus_switches_to_the_line(x, truth):
     """Truth: mpmath, 80 digits."""
     np.testing.assert_allclose(ad.grad(ad.grad(F.mish))(x), truth, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["relu", "gelu"])
+def test_what_is_not_finite_is_as_in_the_definition(name, dtype):
+    x = np.array([[-np.inf, 1.0, -0.0, 0.0], [np.nan, 1.0, 2.0, 3.0], [np.inf, 1.0, -1e30, 1e30]], dtype)
+    found = []
+    with np.errstate(all="ignore"):
+        for mode in (contextlib.nullcontext, ad.composed):
+            t = ad.tensor(x, requires_grad=True)
+            with mode():
+                out = getattr(ad.fused, name)(t)
+            out.backward(np.ones(x.shape))
+            found.append((out.data, t.grad))
+    for fused, composed in zip(*found, strict=True):
+        np.testing.assert_allclose(fused, composed, rtol=1e-6)
+
+
+def test_relu_of_nan_lets_a_gradient_pass_as_in_pytorch():
+    torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
+    x = np.array([1.0, np.nan, -2.0, 0.0])
+    here, there = ad.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    F.relu(here).sum().backward()
+    torch.relu(there).sum().backward()
+    np.testing.assert_array_equal(here.grad, there.grad)
