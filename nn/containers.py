@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections import OrderedDict
@@ -129,8 +130,13 @@ class _List(_Container[V, G]):
         gone = set(names[index]) if isinstance(index, slice) else {names[self._at_place(index)]}
         self._rename([value for name, value in _held(self).items() if name not in gone])
 
+    def _append(self: C, value: G) -> C:
+        """Enter a value at the end, under the first number that is not taken: a slice keeps the names that it had."""
+        self._enter(str(next(number for number in itertools.count(len(self)) if str(number) not in _held(self))), value)
+        return self
+
     def __add__(self: C, other: Iterable[Any]) -> C:
-        joined: C = self[:]
+        joined: C = self._like([(str(number), value) for number, value in enumerate(self)])
         return joined.extend(other)
 
     def __iadd__(self: C, other: Iterable[Any]) -> C:
@@ -197,8 +203,7 @@ class _Chain(_List[Module, Module]):
 
     def append(self: C, module: Module) -> C:
         """Add a module at the end."""
-        self._enter(str(len(self)), module)
-        return self
+        return self._append(module)
 
     def extend(self: C, modules: Iterable[Module]) -> C:
         """Add several modules at the end."""
@@ -210,6 +215,7 @@ class _Chain(_List[Module, Module]):
         """Put a module before the one at ``index``."""
         held = list(self)
         held.insert(index, self._taken(module))
+        self._refuse_cycle(str(index), module)
         self._rename(held)
         return self
 
@@ -337,8 +343,7 @@ class ParameterList(_OfParameters, _List[Parameter, "ArrayLike"]):
 
     def append(self, value: ArrayLike) -> ParameterList:
         """Add a parameter at the end."""
-        self._enter(str(len(self)), value)
-        return self
+        return self._append(value)
 
     def extend(self, values: Iterable[ArrayLike]) -> ParameterList:
         """Add several parameters at the end."""

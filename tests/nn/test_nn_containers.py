@@ -50,10 +50,23 @@ def test_chains_are_lists(make):
         chain[0] = 3
 
 
+@pytest.mark.parametrize(
+    "add", [lambda c, more: c + more, lambda c, more: c.extend(more), lambda c, more: [c.append(m) for m in more][-1]]
+)
+def test_what_is_added_to_a_slice_replaces_nothing(add):
+    items, more = layers(4), layers(2)
+    named = nn.Sequential({"2": items[0], "1": items[1]})
+    for chain, first in ((nn.Sequential(*items)[1:], items[1:]), (named, items[:2])):
+        assert all(a is b for a, b in zip(add(chain, more), [*first, *more], strict=True))
+    assert list((nn.Sequential(*items)[2:] + more)._modules) == ["0", "1", "2", "3"]  # PyTorch's names
+
+
 def test_the_length_of_a_chain_after_a_refused_change_is_unchanged():
     chain = nn.ModuleList(layers(2))
     with pytest.raises(DTypeError):
         chain.append(3)
+    with pytest.raises(ArgumentError, match="hold itself"):
+        chain.insert(0, chain)
     assert len(chain) == 2
 
 
