@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.arguments import refuse_unless_positive
+from autodiff.arguments import refuse_unless_positive, whole
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.init import default_generator
 
@@ -221,12 +221,12 @@ def random_split(
     [8, 2]
     """
     total = len(dataset)  # type: ignore[arg-type]
-    counts = [int(n) for n in lengths]
-    if np.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9 and all(0 <= part <= 1 for part in lengths):
+    counts: list[Any] = list(lengths)
+    if np.isclose(sum(counts), 1) and sum(counts) <= 1 + 1e-9 and all(0 <= part <= 1 for part in counts):
         counts = [int(total * part) for part in lengths]
         for i in range(total - sum(counts)):
             counts[i % len(counts)] += 1
-    if sum(counts) != total or min(counts, default=0) < 0:
+    if not all(map(whole, counts)) or sum(counts) != total or min(counts, default=0) < 0:
         raise ArgumentError(f"random_split: lengths {list(lengths)} of a data set of {total} examples")
     order = default_generator(generator).permutation(total).tolist()
     ends = list(itertools.accumulate(counts))
@@ -318,8 +318,8 @@ class WeightedRandomSampler:
         generator: np.random.Generator | None = None,
     ) -> None:
         self.weights = np.asarray(weights, dtype=float)
-        if self.weights.ndim != 1 or not (self.weights >= 0).all() or not self.weights.sum() > 0:
-            raise ArgumentError("WeightedRandomSampler: weights are numbers >= 0 on one axis, not all of them 0")
+        if self.weights.ndim != 1 or not (self.weights >= 0).all() or not 0 < self.weights.sum() < np.inf:
+            raise ArgumentError("WeightedRandomSampler: weights are finite numbers >= 0 on one axis, not all of them 0")
         refuse_unless_positive("WeightedRandomSampler: num_samples", num_samples)
         found = np.count_nonzero(self.weights)
         if not replacement and found < num_samples:
@@ -538,11 +538,17 @@ class DataLoader(Generic[Batch]):
         self._goes_once = not hasattr(dataset, "__getitem__") or isinstance(dataset, IterableDataset)
         if self._goes_once and (shuffle or sampler is not None or batch_sampler is not None):
             raise ArgumentError("DataLoader: the order of a data set that can only be gone through is its own")
+        if collate_fn is not None and not callable(collate_fn):
+            raise ArgumentError(f"DataLoader: collate_fn is a function of a list of examples, got {collate_fn!r}")
+        for option, order in (("sampler", sampler), ("batch_sampler", batch_sampler)):
+            if order is not None and not hasattr(order, "__iter__"):
+                raise ArgumentError(f"DataLoader: {option} is an iterable, got {order!r}")
         if self._goes_once and not hasattr(dataset, "__iter__"):
             raise ArgumentError(f"DataLoader: {type(dataset).__name__} has neither [i] and len nor an iterator")
         held: Any = dataset
         self.dataset, self.batch_size, self.drop_last = held, batch_size, drop_last
-        self.generator = np.random.default_rng(generator) if isinstance(generator, int) else generator
+        drawn = np.random.default_rng(generator) if isinstance(generator, int) else generator
+        self.generator = None if drawn is None else default_generator(drawn)
         self.collate_fn: Callable[..., Any] = default_collate if collate_fn is None else collate_fn
         self._own_collate = collate_fn is not None
         self.sampler: Any = sampler
@@ -572,12 +578,17 @@ class DataLoader(Generic[Batch]):
 
     def _batch(self, indices: Sequence[int]) -> Any:
         """Arrays are read at all places at once; what that gives is what stacking the examples gives."""
-        dataset, places = self.dataset, np.asarray(indices, dtype=np.intp)
+        dataset: Any = self.dataset
+        places: Any = indices
         while type(dataset) is Subset:
-            dataset, places = dataset.dataset, np.asarray(dataset.indices, dtype=np.intp)[places]
-        if type(dataset) is TensorDataset and not self._own_collate:
-            return list(dataset[places])
-        if isinstance(dataset, np.ndarray | Tensor) and not self._own_collate:
+            dataset, places = dataset.dataset, [dataset.indices[i] for i in places]
+        many = type(dataset) is TensorDataset or isinstance(dataset, np.ndarray | Tensor)
+        if many and not self._own_collate:
+            places = np.asarray(places) if len(places) else np.zeros(0, np.intp)
+            if places.dtype.kind not in "iu":
+                raise ArgumentError(f"DataLoader: indices of examples are integers, got {indices!r:.80}")
             batch = dataset[places]
+            if isinstance(batch, tuple):
+                return list(batch)
             return batch if isinstance(batch, Tensor) else Tensor(batch)
         return self.collate_fn([self.dataset[i] for i in indices])

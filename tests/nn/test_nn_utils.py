@@ -244,11 +244,38 @@ def part_examples(part):
         ({"shuffle": True, "sampler": [0]}, "not both"),
         ({"batch_sampler": [[0]], "batch_size": 2}, "stands for"),
         ({"batch_size": None, "drop_last": True}, "needs a batch_size"),
+        ({"collate_fn": 3}, "collate_fn is a function"),
+        ({"sampler": 3}, "sampler is an iterable"),
+        ({"batch_sampler": 3}, "batch_sampler is an iterable"),
+        ({"generator": "seed"}, "generator must be"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, words):
     with pytest.raises(ad.ArgumentError, match=words):
         nn.DataLoader(nn.TensorDataset(np.ones(3)), **options)
+
+
+def test_a_sampler_may_give_the_keys_of_a_mapping():
+    table = {"a": 1.0, "b": 2.0, "c": 3.0}
+    for dataset, order in ((table, ["c", "a", "b"]), (loading.Subset(table, ["a", "b", "c"]), [2, 0, 1])):
+        loader = nn.DataLoader(dataset, batch_size=2, sampler=order)
+        assert [batch.tolist() for batch in loader] == [[3.0, 1.0], [2.0]]
+
+
+def test_a_batch_of_a_subset_reads_the_places_of_that_batch_alone():
+    class Places(list):
+        read = 0
+
+        def __getitem__(self, index):
+            Places.read += 1
+            return super().__getitem__(index)
+
+        def __iter__(self):
+            raise AssertionError("all places were read")
+
+    part = loading.Subset(nn.TensorDataset(np.arange(1000.0)), Places(range(0, 1000, 2)))
+    assert next(iter(nn.DataLoader(part, batch_size=4)))[0].tolist() == [0.0, 2.0, 4.0, 6.0]
+    assert Places.read == 4
 
 
 def test_examples_that_do_not_stack_say_what_to_do():
@@ -335,8 +362,13 @@ def test_a_layer_with_a_computed_weight_is_copied_and_pickled_in_the_middle_of_t
         lambda: loading.WeightedRandomSampler([1, 2], 3, replacement=False),
         lambda: loading.WeightedRandomSampler([0, 0, 1], 2, replacement=False),
         lambda: loading.DataLoader(range(3), batch_size=True),
+        lambda: loading.WeightedRandomSampler([1, np.inf], 2),
+        lambda: loading.random_split(range(10), [2.9, 8.1]),
+        lambda: loading.random_split(range(10), [np.nan]),
+        lambda: list(nn.DataLoader(nn.TensorDataset(np.ones(3)), batch_sampler=[[0.5, 1.7]])),
     ],
 )
 def test_samplers_refuse_what_they_could_not_draw(make):
-    with pytest.raises(ad.ArgumentError, match=r"must be a positive int|none of them twice"):
+    words = "must be a positive int|none of them twice|finite numbers|random_split: lengths|are integers, got"
+    with pytest.raises(ad.ArgumentError, match=words):
         make()
