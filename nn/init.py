@@ -95,16 +95,21 @@ def _check(good: bool, message: str) -> None:
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
-    _check(
-        isinstance(tensor, Tensor), f"nn.init writes into a Tensor, such as a parameter, not {type(tensor).__name__}"
-    )
+    _ndim(tensor)
     tensor._rebind(np.asarray(np.broadcast_to(values, tensor.shape), dtype=tensor.dtype).copy())
     return tensor
 
 
+def _ndim(tensor: Tensor) -> int:
+    _check(
+        isinstance(tensor, Tensor), f"nn.init writes into a Tensor, such as a parameter, not {type(tensor).__name__}"
+    )
+    return tensor.ndim
+
+
 def _fans(tensor: Tensor) -> tuple[int, int]:
     """How many inputs reach an output unit, and how many outputs an input unit reaches."""
-    if tensor.ndim < 2:
+    if _ndim(tensor) < 2:
         raise ShapeError(f"fan in and fan out need two axes at least, got shape {tensor.shape}")
     field = math.prod(tensor.shape[2:])
     return tensor.shape[1] * field, tensor.shape[0] * field
@@ -161,11 +166,24 @@ def trunc_normal_(
     low, high = (a - mean) / std, (b - mean) / std
     fits = low < high and low <= 6 and high >= -6
     _check(fits, f"trunc_normal_: hardly any value of mean {mean}, std {std} falls into [{a}, {b}]")
-    values = rng.standard_normal(tensor.shape)
-    outside = (values < low) | (values > high)
-    while outside.any():
-        values[outside] = rng.standard_normal(int(outside.sum()))
-        outside = (values < low) | (values > high)
+    often = math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)) > 0.2
+    # Values that fall in rarely are drawn evenly from there (beyond 12 there are none), and kept by their density.
+    low, high = max(low, -12.0), min(high, 12.0)
+    densest = min(max(low, 0.0), high) ** 2
+
+    def draw(count: int) -> tuple[Any, Any]:
+        """Values, and which of them are none."""
+        if often:
+            values = rng.standard_normal(count)
+            return values, (values < low) | (values > high)
+        values = rng.uniform(low, high, count)
+        return values, rng.random(count) > np.exp((densest - values * values) / 2)
+
+    values, left = np.empty(tensor.size), np.ones(tensor.size, bool)
+    while left.any():
+        places = np.flatnonzero(left)
+        values[places], left[places] = draw(len(places))
+    values = values.reshape(tensor.shape)
     return _write(tensor, values * std + mean)
 
 
@@ -215,7 +233,7 @@ def eye_(tensor: Tensor) -> Tensor:
     >>> eye_(Tensor(np.empty((1, 2)))).data
     array([[1., 0.]])
     """
-    if tensor.ndim != 2:
+    if _ndim(tensor) != 2:
         raise ShapeError(f"eye_: needs a matrix, got shape {tensor.shape}")
     return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
@@ -233,7 +251,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     >>> dirac_(Tensor(np.empty((1, 1, 3)))).data
     array([[[0., 1., 0.]]])
     """
-    if tensor.ndim not in (3, 4, 5) or groups < 1 or tensor.shape[0] % groups:
+    if _ndim(tensor) not in (3, 4, 5) or groups < 1 or tensor.shape[0] % groups:
         raise ShapeError(
             f"dirac_: needs convolution weights whose first axis {groups} groups divide, got shape {tensor.shape}"
         )
@@ -338,7 +356,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generato
     >>> bool(np.allclose(w @ w.T, np.eye(2)))
     True
     """
-    if tensor.ndim < 2:
+    if _ndim(tensor) < 2:
         raise ShapeError(f"orthogonal_: needs two axes at least, got shape {tensor.shape}")
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     flat = default_generator(generator).standard_normal((max(rows, columns), min(rows, columns)))
@@ -360,11 +378,12 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: np.ra
     >>> (sparse_(Tensor(np.empty((4, 2))), 0.5).data == 0).sum(axis=0)
     array([2, 2])
     """
-    if tensor.ndim != 2:
+    if _ndim(tensor) != 2:
         raise ShapeError(f"sparse_: needs a matrix, got shape {tensor.shape}")
     rng = default_generator(generator)
-    values = rng.normal(0.0, std, tensor.shape)
+    _check(std >= 0, f"sparse_: std must not be negative, got {std}")
     _check(0 <= sparsity <= 1, f"sparse_: sparsity is a share, from 0 to 1, got {sparsity}")
+    values = rng.normal(0.0, std, tensor.shape)
     zeros = math.ceil(sparsity * tensor.shape[0])
     for column in range(tensor.shape[1]):
         values[rng.permutation(tensor.shape[0])[:zeros], column] = 0

@@ -265,14 +265,16 @@ def test_float32_stays_float32():
         ("normal_", {"std": -1.0}, "std must not be negative"),
         ("trunc_normal_", {"std": 0.0}, "std must be positive"),
         ("sparse_", {"sparsity": 2.0}, "a share"),
+        ("sparse_", {"sparsity": 0.5, "std": -1.0}, "std must not be negative"),
     ],
 )
 def test_initialisers_refuse_options_that_no_distribution_has(name, options, words):
     weight = ad.tensor(np.ones((2, 3)))
     with pytest.raises(ArgumentError, match=words):
         getattr(nn.init, name)(weight, **options)
-    with pytest.raises(ArgumentError, match="a Tensor, such as a parameter, not ndarray"):
-        nn.init.ones_(weight.data)
+    for other in ("ones_", "eye_", "dirac_", "orthogonal_", "xavier_normal_", "kaiming_uniform_"):
+        with pytest.raises(ArgumentError, match="a Tensor, such as a parameter, not list"):
+            getattr(nn.init, other)([[1.0]])
     assert (weight.data == 1).all()
 
 
@@ -292,6 +294,46 @@ def test_initialisers_have_pytorchs_spread():
     np.testing.assert_allclose(weight.data.T @ weight.data, np.eye(200), atol=1e-12)
     nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04, generator=generator)
     assert np.abs(weight.data).max() <= 0.04
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "mean", "std"),
+    [(-2, 2, 0, 1), (0.5, 0.5001, 0, 1), (5, 6, 0, 1), (-np.inf, -4, 0, 1), (4, 5, 1, 2), (-0.01, 0.02, 0, 1)],
+)
+def test_a_truncated_normal_is_one_however_rare_its_values(a, b, mean, std):
+    stats = pytest.importorskip("scipy.stats", reason="the independent truth here is SciPy")
+    tensor = nn.init.trunc_normal_(ad.tensor(np.empty(5_000)), mean, std, a, b, np.random.default_rng(0))
+    truth = stats.truncnorm((a - mean) / std, (b - mean) / std, mean, std)
+    assert stats.kstest(tensor.data, truth.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.BatchRenorm1d(3, limits=3), "limits is"),
+        (lambda: nn.BatchRenorm1d(3, limits=(0.5, 1.0)), "rmax >= 1"),
+        (lambda: nn.BatchRenorm1d(3, statistic="mean"), "statistic must be one of"),
+        (lambda: nn.BatchRenorm1d(3, eps_mode="both"), "eps_mode must be one of"),
+        (lambda: nn.BatchRenorm1d(3, ddof=2), "ddof must be one of"),
+        (lambda: nn.CrossIterationBatchNorm1d(3, eps_mode="both"), "eps_mode must be one of"),
+        (lambda: nn.CrossIterationBatchNorm1d(3, running_ddof=2), "running_ddof must be one of"),
+        (lambda: nn.LogisticRenormSchedule(dmax=0.0), "dmax > 0"),
+        (lambda: nn.Embedding(3, 2, max_norm=-1.0), "max_norm must not be negative"),
+        (lambda: nn.ConvTranspose1d(1, 1, 3, padding="same"), "padding must be integers, got 'same'"),
+        (lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 100, [10], div_value=0.0), "div_value must be positive"),
+    ],
+)
+def test_layers_refuse_options_when_they_are_made(make, words):
+    with pytest.raises(ArgumentError, match=words):
+        make()
+
+
+def test_statistics_stay_as_they_were_where_an_option_is_refused():
+    mean, var = ad.tensor(np.zeros(2)), ad.tensor(np.ones(2))
+    with pytest.raises(ArgumentError, match="ddof"):
+        F.batch_norm(np.eye(2), mean, var, training=True, ddof=2)
+    assert (mean.data == 0).all()
+    assert (var.data == 1).all()
 
 
 def test_misuse_is_named():
