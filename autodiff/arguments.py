@@ -48,6 +48,12 @@ def refuse_unless_callable(owner: str, value: Any, makes: bool = True) -> None:
         raise ArgumentError(f"{owner}: takes a function, got {type(value).__name__}{how}")
 
 
+def refuse_other(owner: str, option: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    """Refuse what is none of the values that an option may have."""
+    if value not in allowed:
+        raise ArgumentError(f"{owner}: {option} must be one of {allowed}, got {value!r}")
+
+
 def _fits(kind: str, value: Any) -> bool:
     if kind == "bool":
         return not isinstance(value, str | bytes)

@@ -53,7 +53,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     Raises
     ------
     ArgumentError
-        If the cutoffs are not rising integers between 0 and ``n_classes``.
+        If the cutoffs are not rising integers between 0 and ``n_classes``, or ``div_value`` is not positive.
 
     Examples
     --------
@@ -80,6 +80,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             raise ArgumentError(
                 f"AdaptiveLogSoftmaxWithLoss: cutoffs are rising integers from 1 to {n_classes - 1}, got {cutoffs!r}"
             )
+        if not div_value > 0:
+            raise ArgumentError(f"AdaptiveLogSoftmaxWithLoss: div_value must be positive, got {div_value}")
         self.in_features, self.n_classes = in_features, n_classes
         self.cutoffs = [*cuts, n_classes]
         self.div_value, self.head_bias = div_value, head_bias

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff import Tensor
+from autodiff.arguments import refuse_other
 from autodiff.core.errors import ArgumentError
+from autodiff.fused.statistics import EPS_MODES
 from nn import functional as F
+from nn.functional.normalization import STATISTICS
 from nn.normalization import ChannelNorm
 
 if TYPE_CHECKING:
@@ -78,6 +81,10 @@ class LogisticRenormSchedule:
     dmax: float = 5.0
     delta: float = 1e-3
 
+    def __post_init__(self) -> None:
+        if not (self.rmax >= 1 and self.dmax > 0 and self.delta >= 0):
+            raise ArgumentError(f"{self}: needs rmax >= 1, dmax > 0 and delta >= 0")
+
     def __call__(self, step: int) -> tuple[float, float]:
         """``(rmax, dmax)`` after ``step`` batches."""
         t = self.delta * step
@@ -134,10 +141,14 @@ class _BatchRenorm(ChannelNorm):
     ) -> None:
         spread = "running_std" if statistic == "std" else "running_var"
         super().__init__(num_features, eps, momentum, affine, True, dtype, bias, spread=spread)
-        if not callable(limits) and len(limits) != 2:
+        name = type(self).__name__
+        if not callable(limits) and not (np.shape(limits) == (2,) and limits[0] >= 1 and limits[1] >= 0):
             raise ArgumentError(
-                f"{type(self).__name__}: limits is (rmax, dmax) or a callable of the step, got {limits!r}"
+                f"{name}: limits is (rmax, dmax), rmax >= 1 and dmax >= 0, or a callable of the step, got {limits!r}"
             )
+        refuse_other(name, "statistic", statistic, STATISTICS)
+        refuse_other(name, "eps_mode", eps_mode, EPS_MODES)
+        refuse_other(name, "ddof", ddof, (0, 1))
         self.limits, self.eps_mode, self.statistic, self.ddof = limits, eps_mode, statistic, ddof
         self._spread = spread
 

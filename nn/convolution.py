@@ -97,8 +97,9 @@ class _Conv(Module):
         self.stride = per_axis(name, "stride", stride, axes, 1)
         self.dilation = per_axis(name, "dilation", dilation, axes, 1)
         if isinstance(padding, str):
-            if padding not in ("valid", "same"):
-                raise ArgumentError(f"{name}: padding must be 'valid', 'same' or integers, got {padding!r}")
+            words = "" if self._transposed else "'valid', 'same' or "
+            if self._transposed or padding not in ("valid", "same"):
+                raise ArgumentError(f"{name}: padding must be {words}integers, got {padding!r}")
             if padding == "same" and any(s != 1 for s in self.stride):
                 raise ArgumentError(f"{name}: padding 'same' needs stride 1, got {stride!r}")
             self.padding: Any = padding

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff import Tensor, fused, gradients
+from autodiff.arguments import refuse_other
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.fused.statistics import EPS_MODES
 from nn.functional.common import HALF, via_single
 from nn.functional.normalization import update_running
 from nn.module import Module
@@ -111,12 +113,13 @@ class _CrossIterationBatchNorm(ChannelNorm):
         bias: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
-        if invalid not in _INVALID:
-            raise ArgumentError(f"{type(self).__name__}: invalid must be one of {_INVALID}, got {invalid!r}")
+        name = type(self).__name__
+        refuse_other(name, "invalid", invalid, _INVALID)
+        refuse_other(name, "eps_mode", eps_mode, EPS_MODES)
+        refuse_other(name, "ddof", ddof, (0, 1))
+        refuse_other(name, "running_ddof", running_ddof, (0, 1))
         if buffer_num < 0 or burnin < 0:
-            raise ArgumentError(
-                f"{type(self).__name__}: buffer_num and burnin must not be negative, got {buffer_num} and {burnin}"
-            )
+            raise ArgumentError(f"{name}: buffer_num and burnin must not be negative, got {buffer_num} and {burnin}")
         self.buffer_num, self.rho, self.burnin, self.two_stage = buffer_num, rho, burnin, two_stage
         self.eps_mode, self.invalid, self.ddof, self.running_ddof = eps_mode, invalid, ddof, running_ddof
         # In a tuple, as assigning the module itself would make it a submodule.

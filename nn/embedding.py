@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from autodiff import Tensor
+from autodiff.arguments import refuse_negative
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import bare
 from nn import functional as F
@@ -77,6 +78,7 @@ class Embedding(Module):
             raise ArgumentError(f"Embedding: sizes must not be negative, got {num_embeddings} and {embedding_dim}")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ArgumentError(f"Embedding: padding_idx {padding_idx} does not name one of {num_embeddings} rows")
+        refuse_negative("Embedding: max_norm", 0 if max_norm is None else max_norm)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
         self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.arguments import refuse_negative
+from autodiff.arguments import refuse_negative, refuse_other
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.docstrings import of_kind
 from nn import functional as F
@@ -168,8 +168,7 @@ class _BatchNorm(ChannelNorm):
         *,
         bias: bool = True,
     ) -> None:
-        if convention not in ("torch", "cs231n"):
-            raise ArgumentError(f"{type(self).__name__}: convention must be 'torch' or 'cs231n', got {convention!r}")
+        refuse_other(type(self).__name__, "convention", convention, ("torch", "cs231n"))
         start = 1.0 if convention == "torch" else 0.0
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias, start=start)
         self.convention = convention

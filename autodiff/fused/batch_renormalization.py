@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arguments import refuse_other
 from autodiff.core.errors import ArgumentError
 from autodiff.fused import statistics as st
 from autodiff.fused.common import floats, fused
@@ -96,7 +97,7 @@ def _check_renorm(
 ) -> None:
     st.check_channels("batch_renorm", x, running_mean, running_std, weight, bias, eps=eps)
     st.need_two("batch_renorm", x)
-    st.check_eps_mode("batch_renorm", eps_mode)
+    refuse_other("batch_renorm", "eps_mode", eps_mode, st.EPS_MODES)
     if not rmax >= 1 or not dmax >= 0:
         raise ArgumentError(f"batch_renorm: needs rmax >= 1 and dmax >= 0, got {rmax} and {dmax}")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arguments import refuse_other
 from autodiff.core.errors import ShapeError
 from autodiff.fused import statistics as st
 from autodiff.fused.common import fused
@@ -91,7 +92,7 @@ def _check_window(
     name = "cross_iteration_batch_norm"
     st.check_channels(name, x, weight, bias, eps=eps)
     st.need_two(name, x)
-    st.check_eps_mode(name, eps_mode)
+    refuse_other(name, "eps_mode", eps_mode, st.EPS_MODES)
     if past_mean.ndim != 2 or past_mean.shape[1] != x.shape[1] or not past_mean.shape == past_var.shape == kept.shape:
         raise ShapeError(
             f"{name}: past statistics of shapes {past_mean.shape}, {past_var.shape} and {kept.shape} for x of shape"

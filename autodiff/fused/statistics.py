@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.arguments import refuse_negative
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ShapeError
 from autodiff.fused.common import column_products, column_sums, number, row_means
 from autodiff.ops.common import real_numbers
 
@@ -61,12 +61,6 @@ def check_last(name: str, x: Any, ndim: int, eps: float, **vectors: Any) -> None
     for key, vector in vectors.items():
         if vector is not None and vector.shape != inner:
             raise ShapeError(f"{name}: {key} of shape {vector.shape} for x of shape {x.shape}; it needs {inner}")
-
-
-def check_eps_mode(name: str, eps_mode: str) -> None:
-    """Refuse anything but the two places where eps can stand."""
-    if eps_mode not in EPS_MODES:
-        raise ArgumentError(f"{name}: eps_mode must be one of {EPS_MODES}, got {eps_mode!r}")
 
 
 # --- channels -------------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.arguments import refuse_unless_positive
+from autodiff.arguments import refuse_other, refuse_unless_positive
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
+from autodiff.fused.statistics import EPS_MODES
 from nn.functional.common import HALF, as_input, as_real, in_single, untracked, via_single
 
 __all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
@@ -133,14 +134,15 @@ def batch_norm(
         and running_mean._data.shape == running_var._data.shape == shape
     ):
         _check_running("batch_norm", shape, running_mean, running_var)
-    update_running(running_mean, mean, momentum)
     if running_var is not None:
+        refuse_other("batch_norm", "ddof", ddof, (0, 1))
         count = kept.size // len(variance)  # kept has the shape of the input
         update_running(running_var, variance, momentum, count / (count - ddof))
+    update_running(running_mean, mean, momentum)
     return out  # type: ignore[no-any-return]
 
 
-_STATISTICS = ("std", "var", "std_squared")
+STATISTICS = ("std", "var", "std_squared")
 
 
 @in_single
@@ -219,8 +221,9 @@ def batch_renorm(
     >>> mean.data, std.data
     (array([1.5]), array([1.5]))
     """
-    if statistic not in _STATISTICS:
-        raise ArgumentError(f"batch_renorm: statistic must be one of {_STATISTICS}, got {statistic!r}")
+    refuse_other("batch_renorm", "statistic", statistic, STATISTICS)
+    refuse_other("batch_renorm", "eps_mode", eps_mode, EPS_MODES)
+    refuse_other("batch_renorm", "ddof", ddof, (0, 1))
     x = as_input(input)
     mean, spread = _statistics("batch_renorm", running_mean, running_std)
     if not training:
