@@ -161,7 +161,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     dtype : dtype, optional
     device : "cpu" or None
     copy : bool or None
-        True: always an array of its own. False: never, a ValueError where one would be needed. None: a Tensor as it is.
+        True: always an array of its own. False: never, a ValueError where one would be needed, as it is of all but
+        Tensors. None: a Tensor as it is.
     """
     _here(device)
     if hasattr(obj, "_node"):
@@ -169,15 +170,20 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
             raise ArgumentError(f"asarray: a tensor of dtype {obj.dtype} cannot become {dtype} without a copy")
         made = obj if dtype is None or obj.dtype == dtype else obj.astype(dtype)
         return made.copy() if copy and made is obj else made
-    if copy is False:
-        return wrap(np.asarray(obj, dtype, copy=False), None)
+    _not_shared("asarray", copy)
     return shaping.array(obj, dtype) if dispatch.holds_tensor(obj) else above.tensor(obj, dtype=dtype)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
-    """A Tensor of another library's array, through DLPack; it shares the numbers where ``copy`` is not True."""
+    """A Tensor of another library's array, through DLPack; the numbers are copied."""
     _here(device)
-    return wrap(np.from_dlpack(x, copy=copy), None)
+    _not_shared("from_dlpack", copy)
+    return above.tensor(np.from_dlpack(x))
+
+
+def _not_shared(name: str, copy: bool | None) -> None:
+    if copy is False:  # written into after its use, the memory would no longer hold what a gradient needs
+        raise ArgumentError(f"{name}(copy=False): a Tensor has numbers of its own; leave copy out")
 
 
 def linspace(
