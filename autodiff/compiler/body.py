@@ -26,7 +26,7 @@ from autodiff.compiler.passes.chains import _heeds, compiles
 from autodiff.compiler.private import _nothing, private, recording
 from autodiff.compiler.record import Recorder, Slot, Unrecordable
 from autodiff.compiler.sources import Sources
-from autodiff.compiler.standin import Recorded, bare, mapped, outlined
+from autodiff.compiler.standin import Recorded, bare, exactly, mapped, outlined
 from autodiff.compiler.stepped import Stepped
 from autodiff.compiler.tracer import Declared, Tracer
 from autodiff.compiler.walked import recorded_walk
@@ -217,11 +217,10 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, Slot):
         layout = (value.value.shape, value.value.dtype.str) if hasattr(value.value, "dtype") else type(value.value)
         return Slot, value.index, layout
-    if isinstance(value, np.ndarray):
-        return value.shape, value.dtype.str, value.tobytes()
-    if isinstance(value, float):
-        return float, value.hex()
-    return (type(value), value) if value.__hash__ is not None else (type(value), id(value))
+    try:
+        return exactly(value)
+    except TypeError:
+        return type(value), id(value)
 
 
 # --- the native loop --------------------------------------------------------------------------------------------------

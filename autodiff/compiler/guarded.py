@@ -24,6 +24,7 @@ from autodiff.tensor import Tensor
 __all__ = ["END", "Taking", "Traced", "Watch"]
 
 _SIMPLE = frozenset({bool, int, float, str, tuple, type(None)})
+_NUMBERS, _TEXT = (np.ndarray, int, float, complex), (np.str_, np.bytes_)
 END: Any = object()
 #: So often the code for a call that finds all as it was is written again, each time in some milliseconds.
 _PATIENCE = 8
@@ -138,7 +139,7 @@ class Taking:
     def take(self, value: Any, text: str) -> None:
         """``value`` as it is now, and where it will be."""
         kind, name = value.__class__, f"t{len(self.lines)}"
-        if value is None or id(value) in self.declared.places:
+        if value is None or kind is bool or id(value) in self.declared.places:
             self.scope[name] = value
             self.lines.append(f"if {text} is not {name}: return MISS")
         elif kind is str or kind is bytes:
@@ -147,7 +148,7 @@ class Taking:
             self._inside(value, name, text, f"[*{name}] != {list(value)}", value.items())
         elif kind is tuple or kind is list:
             self._inside(value, name, text, f"len({name}) != {len(value)}", enumerate(value))
-        elif kind is np.ndarray or isinstance(value, (bool, int, float, complex, np.generic, Tensor)):
+        elif kind in _NUMBERS or isinstance(value, Tensor) or (isinstance(value, np.generic) and kind not in _TEXT):
             leaf = f"a{self.count}"
             self.count += 1
             self.lines.append(f"{leaf} = {text}")

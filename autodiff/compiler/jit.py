@@ -18,6 +18,7 @@ import traceback
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import replace as replaced
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -30,7 +31,7 @@ from autodiff.compiler.prepare import Workshop, frozen_code
 from autodiff.compiler.private import private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
 from autodiff.compiler.sources import Sources, collect, looking
-from autodiff.compiler.standin import Recorded, bare, outlined
+from autodiff.compiler.standin import Recorded, bare, exactly, outlined
 from autodiff.compiler.trace import layout_of
 from autodiff.compiler.tracer import Declared, Tracer, gradient_of, is_standin
 from autodiff.core.errors import ArgumentError, CompileError
@@ -135,7 +136,7 @@ class Jit(Generic[F]):
                 result = self._applied(child, args, kwargs, static)
                 self._latest = child
                 return result
-            shape: Any = repr(rebuild([0] * len(leaves))), outlined(_by_value, static)
+            shape: Any = outline((args, kwargs), []), outlined(_by_value, static)
         else:
             leaves, rebuild, shape = list(args), _positional, len(args)
         if any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves):
@@ -390,33 +391,30 @@ def _is_another(names: dict[Any, Any], were: dict[Any, Any], key: Any) -> bool:
 
 def _by_value(value: Any) -> Any:
     """A static argument as part of a key: two of one key are the same to every function."""
-    kind = value.__class__
-    if kind is np.ndarray:
-        return layout_of(value), value.tobytes()
-    if kind is float or kind is complex:
-        return kind, repr(value)  # 0.0 and -0.0 are two
     try:
-        hash(value)
+        return exactly(value)
     except TypeError:
-        raise ArgumentError(f"jit: a static argument must be hashable, and a {kind.__name__} is not") from None
-    return kind, value
+        raise ArgumentError(f"jit: a static argument must be hashable, and a {type(value).__name__} is not") from None
 
 
 def _is_static(leaf: Any) -> bool:
-    return isinstance(leaf, (str, bytes)) or leaf is None
+    """Whether an argument decides by its value what is done: nobody computes with text, and ``is`` asks for a truth
+    value or a member of an enumeration itself.
+    """
+    return leaf is None or isinstance(leaf, (bool, str, bytes, Enum))
 
 
 def _kind_of(leaf: Any, declared: Declared) -> Any:
     if leaf.__class__ is np.ndarray:
         return leaf.shape, leaf.dtype, leaf.strides
+    if _is_static(leaf):
+        return exactly(leaf)
     if isinstance(leaf, Tensor):
         return "tensor", layout_of(leaf._data)
     if isinstance(leaf, np.ndarray):  # a memmap, say
         return leaf.__class__, leaf.shape, leaf.dtype, leaf.strides
-    if isinstance(leaf, (bool, int, float, complex, np.generic)):
+    if isinstance(leaf, (int, float, complex, np.generic)):
         return leaf.__class__
-    if _is_static(leaf):
-        return leaf
     if id(leaf) in declared.places:
         return "declared", declared.places[id(leaf)]
     raise ArgumentError(
@@ -459,7 +457,8 @@ def jit(
     state : module, tensor, optimiser or generator, or a tuple of them
         What the function may read and change besides. An optimiser's step comes last.
     static_argnames : str or tuple of str
-        Arguments that decide what is done: another value means another run.
+        Arguments that decide what is done: another value means another run. Truth values, text and members of
+        enumerations are so by themselves.
     static_argnums : int or tuple of int
         Such arguments by their places in the function's signature.
 

@@ -20,7 +20,7 @@ from autodiff.batching import Batched
 from autodiff.core.modes import current_state
 from autodiff.core.op import differentiable
 
-__all__ = ["OPERATORS", "Recorded", "bare", "mapped", "outlined"]
+__all__ = ["OPERATORS", "Recorded", "bare", "exactly", "mapped", "outlined"]
 
 _FACTS = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags", "base", "device")
 _VIEWS = ("T", "mT", "real", "imag")
@@ -176,6 +176,23 @@ def outlined(leaf: Callable[[Any], Any], value: Any) -> Any:
     if kind is slice:
         return kind, outlined(leaf, value.start), outlined(leaf, value.stop), outlined(leaf, value.step)
     return leaf(value)
+
+
+def exactly(value: Any) -> Any:
+    """A value as something that is equal for values of one type and of the same bits alone: 0.0 and -0.0 are two.
+
+    Raises
+    ------
+    TypeError
+        If it is not hashable.
+    """
+    kind = value.__class__
+    if isinstance(value, np.ndarray | np.generic):
+        return kind, value.shape, value.strides, value.dtype, value.tobytes()
+    if isinstance(value, float | complex):
+        return kind, repr(value)
+    hash(value)
+    return kind, value
 
 
 def bare(value: Any) -> Any:

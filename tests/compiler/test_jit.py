@@ -1,6 +1,7 @@
 """``autodiff.jit``: a pure function run once; the same bits as the function itself, and effects refused by name."""
 
 import copy
+import enum
 import gc
 import importlib
 import pickle
@@ -997,3 +998,39 @@ def test_powers_of_lists() -> None:
     compiled = autodiff.jit(lambda x: (x ** [1, 2], [1, 2] ** x))
     for _ in range(2):
         assert bits(compiled(np.array([2.0, 3.0]))) == bits((np.array([2.0, 9.0]), np.array([1.0, 8.0])))
+
+
+class Kind(enum.Enum):
+    ONE = 1
+
+
+class Word(enum.StrEnum):
+    A = "a"
+
+
+class Tree(dict[str, Any]):
+    pass
+
+
+ALIKE = {
+    "text of NumPy's": (lambda x, m: x * (2 if m == "a" else 3), [np.str_("a"), np.str_("b"), "a"]),
+    "text of a class": (lambda x, m: x * (2 if isinstance(m, Word) else 3), [Word.A, "a"]),
+    "truth values": (lambda x, m: x * (2 if m is True else 3), [True, False, 1]),
+    "enumerations": (lambda x, m: x * (2 if m is Kind.ONE else 3), [Kind.ONE, 1]),
+    "dicts": (lambda x, m: x * (2 if isinstance(m, Tree) else 3), [Tree(a=1.0), {"a": 1.0}]),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_arguments_that_look_alike_are_told_apart(name: str) -> None:
+    f, given = ALIKE[name]
+    compiled = autodiff.jit(f)
+    for value in given * 3:
+        assert bits(compiled(np.ones(2), value)) == bits(f(np.ones(2), value))
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, lambda zero: np.array(zero)])
+def test_static_zeros_have_a_sign(kind: Any) -> None:
+    compiled = autodiff.jit(lambda x, sign: np.copysign(x, sign), static_argnames="sign")
+    for zero in (0.0, -0.0, 0.0):
+        np.testing.assert_array_equal(compiled(np.ones(2), kind(zero)), np.copysign(np.ones(2), zero))

@@ -363,3 +363,16 @@ def test_second_derivatives_are_the_plain_loops(name: str) -> None:
             lambda f: ad.vmap(ad.grad(f), axis_size=2, in_axes=None),
         ):
             np.testing.assert_allclose(second(scanned)(start), second(plain)(start), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("zero", [np.float32(0.0), np.float32(-0.0)])
+def test_loops_over_bodies_whose_constants_differ_in_a_sign(zero: Any) -> None:
+    start = np.ones((), np.float32)
+
+    def step(c: Any, x: Any) -> Any:
+        return np.sin(c) + np.copysign(c.data * 0 + 1, zero), c
+
+    expected = start
+    for _ in range(600):
+        expected = np.sin(expected) + np.copysign(np.float32(1), zero)
+    np.testing.assert_allclose(ad.scan(step, start, np.ones(600, np.float32))[0], expected, rtol=1e-5)
