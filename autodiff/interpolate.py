@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff.core.errors import ArgumentError, ShapeError, SingularMatrixError
 from autodiff.extras import absent
@@ -89,6 +90,13 @@ class _Piecewise:
         """The continuous antiderivative that is zero at the first node."""
         raise NotImplementedError
 
+    def _beyond(self, extrapolate: Any) -> Any:
+        """What is done outside of the nodes: "periodic", True or False."""
+        chosen = self.extrapolate if extrapolate is None else extrapolate
+        if isinstance(chosen, str) and chosen != "periodic":
+            raise ArgumentError(f"{type(self).__name__}: extrapolate must be True, False or 'periodic', got {chosen!r}")
+        return chosen if isinstance(chosen, str) else bool(chosen)
+
     def __call__(self, x: ArrayLike, nu: int = 0, extrapolate: bool | str | None = None) -> Tensor:
         """The value at ``x`` of any shape, or the derivative of order ``nu``.
 
@@ -99,7 +107,9 @@ class _Piecewise:
         """
         if nu > 0:
             return self.derivative(nu)(x, 0, extrapolate)  # type: ignore[no-any-return]
-        extrapolate = self.extrapolate if extrapolate is None else extrapolate
+        if nu < 0:
+            raise ArgumentError(f"{type(self).__name__}: nu={nu} is negative; antiderivative() gives integrals")
+        extrapolate = self._beyond(extrapolate)
         at, nodes = _floats(x), self._nodes()
         if extrapolate == "periodic":
             at = nodes[0] + (at - nodes[0]) % (nodes[-1] - nodes[0])
@@ -115,7 +125,7 @@ class _Piecewise:
 
     def integrate(self, a: ArrayLike, b: ArrayLike, extrapolate: bool | str | None = None) -> Tensor:
         """The integral from ``a`` to ``b``, over several periods of a periodic curve."""
-        extrapolate = self.extrapolate if extrapolate is None else extrapolate
+        extrapolate = self._beyond(extrapolate)
         whole, nodes = self.antiderivative(), self._nodes()
 
         def until(x: Any) -> Any:
@@ -142,14 +152,14 @@ class PPoly(_Piecewise):
 
     Parameters
     ----------
-    c : (k + 1, n, ...) array or Tensor
+    c : (..., k + 1, n, ...) array or Tensor
         Coefficients, the highest power first.
     x : (n + 1,) array or Tensor
         Breakpoints, increasing.
     extrapolate : bool or "periodic", optional
         Outside, continue the first and last piece (True, the default), give NaN (False), or repeat.
     axis : int
-        The interpolation axis in what is returned.
+        Which axis of ``c`` the powers stand along, the pieces along the next. As an attribute ``c`` has them in front.
 
     Examples
     --------
@@ -159,11 +169,18 @@ class PPoly(_Piecewise):
     """
 
     def __init__(self, c: ArrayLike, x: ArrayLike, extrapolate: bool | str | None = None, axis: int = 0) -> None:
-        self.c, self.x = _floats(c), _floats(x)
-        if self.c.ndim < 2 or self.x.ndim != 1 or self.c.shape[1] != self.x.size - 1:
-            raise ShapeError(f"PPoly: coefficients of shape {self.c.shape} for {self.x.size} breakpoints")
+        c = _floats(c)
+        axis = normalize_axis_index(axis, max(c.ndim - 1, 1))
+        self._begin(np.moveaxis(c, (axis, axis + 1), (0, 1)) if axis else c, _floats(x), extrapolate, axis)
+
+    def _begin(self, c: Any, x: Any, extrapolate: Any, axis: int) -> PPoly:
+        if c.ndim < 2 or x.ndim != 1 or c.shape[1] != x.size - 1:
+            raise ShapeError(f"PPoly: coefficients of shape {c.shape} for {x.size} breakpoints")
+        if not np.all(np.diff(x._array) > 0):
+            raise ArgumentError("PPoly: the breakpoints must increase throughout")
+        self.c, self.x, self.axis = c, x, axis
         self.extrapolate = True if extrapolate is None else extrapolate
-        self.axis = axis
+        return self
 
     def _nodes(self) -> Any:
         return self.x
@@ -176,7 +193,7 @@ class PPoly(_Piecewise):
         return value
 
     def _like(self, c: Any) -> PPoly:
-        return PPoly(c, self.x, self.extrapolate, self.axis)
+        return PPoly.__new__(PPoly)._begin(c, self.x, self.extrapolate, self.axis)
 
     def derivative(self, nu: int = 1) -> PPoly:
         """The derivative of order ``nu``, as a piecewise polynomial; of a negative order the antiderivative."""
@@ -202,8 +219,10 @@ class PPoly(_Piecewise):
             area = area * step
             start = shaping.concatenate([area[:1] * 0.0, np.cumsum(area, axis=0)[:-1]])
             c = shaping.concatenate([c, start[None]])
-        # It is not periodic where the integral over a period is not zero.
-        return PPoly(c, self.x, False if self.extrapolate == "periodic" else self.extrapolate, self.axis)
+        made = self._like(c)
+        if self.extrapolate == "periodic":  # it is not where the integral over a period is not zero
+            made.extrapolate = False
+        return made
 
 
 class CubicHermiteSpline(PPoly):
@@ -227,7 +246,7 @@ class CubicHermiteSpline(PPoly):
     ) -> None:
         x, values = _nodes(type(self).__name__, x, y, axis)
         _, slopes = _nodes(type(self).__name__, x, dydx, axis)
-        super().__init__(_hermite(x, values, slopes), x, extrapolate, axis)
+        self._begin(_hermite(x, values, slopes), x, extrapolate, axis)
 
 
 def _hermite(x: Any, y: Any, s: Any) -> Any:
@@ -260,7 +279,7 @@ class PchipInterpolator(PPoly):
         x, values = _nodes("PchipInterpolator", x, y, axis)
         if values.dtype.kind == "c":
             raise ArgumentError("PchipInterpolator: the data must be real")
-        super().__init__(_hermite(x, values, _pchip_slopes(x, values)), x, extrapolate, axis)
+        self._begin(_hermite(x, values, _pchip_slopes(x, values)), x, extrapolate, axis)
 
 
 def _pchip_slopes(x: Any, y: Any) -> Any:
@@ -311,7 +330,7 @@ class Akima1DInterpolator(PPoly):
             raise ArgumentError(f"Akima1DInterpolator: method must be 'akima' or 'makima', got {method!r}")
         x, values = _nodes("Akima1DInterpolator", x, y, axis)
         slopes = _akima_slopes(x, values, method == "makima")
-        super().__init__(_hermite(x, values, slopes), x, False if extrapolate is None else extrapolate, axis)
+        self._begin(_hermite(x, values, slopes), x, False if extrapolate is None else extrapolate, axis)
 
 
 def _akima_slopes(x: Any, y: Any, modified: bool) -> Any:
@@ -375,7 +394,7 @@ class CubicSpline(PPoly):
             raise ArgumentError("CubicSpline: periodic data must have equal values at both ends")
         flat = _columns(values)
         slopes = _periodic_slopes(x, flat) if periodic else _spline_slopes(x, flat, *_ends(bc_type, values))
-        super().__init__(_hermite(x, values, slopes.reshape(values.shape)), x, extrapolate, axis)
+        self._begin(_hermite(x, values, slopes.reshape(values.shape)), x, extrapolate, axis)
 
 
 def _ends(bc_type: Any, y: Any) -> list[Any]:
@@ -973,6 +992,8 @@ class RBFInterpolator:
         self.epsilon = _tensor(weak(1.0 if epsilon is None else epsilon))
         n, dimensions = self.y.shape
         degree = max(least, 0) if degree is None else int(degree)
+        if degree < -1:
+            raise ArgumentError(f"RBFInterpolator: degree must be at least -1, got {degree}")
         self._powers = np.array(
             [
                 np.bincount(np.array(axes, int), minlength=dimensions)

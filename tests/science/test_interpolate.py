@@ -282,3 +282,28 @@ def test_steps_as_a_spline():
     at = np.array([-1.0, 0.0, 0.9, 1.0, 2.9, 3.0, 4.0])
     np.testing.assert_array_equal(ours.make_interp_spline(x, y, 0)(at).data, scipys.make_interp_spline(x, y, 0)(at))
     np.testing.assert_allclose(ad.grad(lambda y: ours.make_interp_spline(x, y, 0).integrate(0.5, 2.0))(y), [0.5, 1, 0])
+
+
+def test_coefficients_along_other_axes_and_words_for_outside_are_theirs():
+    x = np.array([0.0, 1.0, 2.5])
+    for shape, axis in (((3, 2, 2, 4), 0), ((4, 3, 2, 2), 1), ((2, 4, 3, 2), 2), ((2, 2, 2), 1)):
+        c = np.random.default_rng(axis).normal(size=shape)
+        mine, theirs = both("PPoly", c, x, axis=axis)
+        at = np.array([[0.3, 1.7], [2.0, -1.0]])
+        for nu in (0, 1):
+            np.testing.assert_allclose(mine(at, nu).data, theirs(at, nu), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(mine.antiderivative()(at).data, theirs.antiderivative()(at), rtol=1e-12, atol=1e-12)
+        check_gradients(lambda c, axis=axis, at=at: ours.PPoly(c, x, axis=axis)(at), c, order=1)
+    spline, theirs = both("CubicSpline", x, x**2)
+    for outside in (0, np.False_, False, 1, np.True_, "periodic"):
+        np.testing.assert_allclose(spline(3.0, extrapolate=outside).data, theirs(3.0, extrapolate=outside))
+    for wrong, words in (
+        (lambda: spline(0.5, -1), "nu=-1"),
+        (lambda: ours.make_interp_spline(x, x, k=1)(0.5, -1), "nu=-1"),
+        (lambda: spline(0.5, extrapolate="peroidic"), "peroidic"),
+        (lambda: ours.PPoly(np.ones((2, 2)), x[::-1]), "increase"),
+        (lambda: ours.PPoly(np.ones((2, 2)), [0.0, 2.0, 1.0]), "increase"),
+        (lambda: ours.RBFInterpolator(x[:, None], x, degree=-2), "degree"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            wrong()
