@@ -33,10 +33,10 @@ from autodiff.core.pytree import flatten
 from autodiff.extras import require
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.shaping import _tensor
 from autodiff.transforms import grad
-from autodiff.trees import flatten_like
+from autodiff.trees import as_tuple, flatten_like
 
 if TYPE_CHECKING:
     from autodiff.results import LeastSquaresResult, OptimizeResult, RootResult, SparseLike, Tree, TreeLike
@@ -84,7 +84,10 @@ class Flat:
                 raise ShapeError(f"{self.name}: {words} has shape {np.shape(bare(leaf))} where {shape} is wanted")
         parts = [shaping.reshape(_tensor(leaf), (-1,)) for leaf in leaves]
         whole = parts[0] if len(parts) == 1 else shaping.concatenate(parts)
-        return whole if whole.dtype == self.dtype else whole.astype(self.dtype)
+        if whole.dtype == self.dtype:
+            return whole
+        real_numbers(self.name, None if self.dtype.kind == "c" else whole)
+        return whole.astype(self.dtype)
 
     def unpack(self, vector: Any) -> Any:
         """The tree of a vector."""
@@ -96,7 +99,9 @@ class Flat:
 
         def plain(vector: Any) -> Any:
             with no_grad():
-                return np.asarray(bare(function(_tensor(np.asarray(vector, self.dtype)))), dtype=np.float64)
+                value = bare(function(_tensor(np.asarray(vector, self.dtype))))
+                real_numbers(self.name, value)
+                return np.asarray(value, dtype=np.float64)
 
         return plain
 
@@ -339,7 +344,7 @@ def root(
         ``fun(x, *args)``, written with NumPy, of ``x``'s structure and shapes.
     x0 : array, or nested dict, list or tuple of arrays
         Where to start; not differentiated.
-    args : sequence
+    args : sequence, or one argument
         Further arguments: arrays, Tensors, trees.
     method, tol, options
         As SciPy's; the Jacobian is computed here.
@@ -367,6 +372,7 @@ def root(
     """
     optimize = require("scipy.optimize")
     flat = Flat("root", x0)
+    args = as_tuple(args)
     residual: Callable[..., Any] = lambda v: flat.pack(fun(flat.unpack(v), *args), "the equation")
     numbers = flat.numbers(residual)
     derivative = {}
@@ -485,8 +491,8 @@ def least_squares(
     fun : callable
         ``fun(x, *args)`` returns the residuals, of any shape.
     x0 : array or tree of arrays
-    bounds : (low, high)
-        Numbers or arrays over the flat vector of unknowns.
+    bounds : (low, high), or scipy.optimize.Bounds
+        Numbers or arrays over the flat vector of unknowns, which may be tracked.
     method : {"trf", "dogbox", "lm"}
     loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
     f_scale, **options
@@ -501,7 +507,7 @@ def least_squares(
     Raises
     ------
     ConvergenceError
-        If SciPy does not converge.
+        If SciPy does not converge, or stops at a bound from which the function falls ("trf" does, where it starts).
 
     Notes
     -----
@@ -526,17 +532,30 @@ def least_squares(
     def cost(v: Any) -> Any:
         return 0.5 * f_scale**2 * np.sum(_LOSSES[loss]((residuals(v) / f_scale) ** 2))
 
-    low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in bounds)  # type: ignore[attr-defined]
+    bounds = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else tuple(bounds)  # type: ignore[attr-defined, call-overload]
+    low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in bounds)
     start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
     jacobian: Callable[..., Any] = lambda v: _jacobian("least_squares", residuals, v, flat)
-    limits = {} if method == "lm" else {"bounds": (low, high)}
     result = optimize.least_squares(
-        flat.numbers(residuals), start, jacobian, method=method, loss=loss, f_scale=f_scale, **limits, **options
+        flat.numbers(residuals),
+        start,
+        jacobian,
+        bounds=(low, high),
+        method=method,
+        loss=loss,
+        f_scale=f_scale,
+        **options,
     )
     if not result.success:
         raise ConvergenceError(f"least_squares: {result.message}")
+    falls = result.active_mask * result.grad
+    if np.any(falls > 1e-3 * np.linalg.norm(result.jac, axis=0) * np.sqrt(2 * result.cost)):
+        raise ConvergenceError(
+            f"least_squares: {method!r} stopped at a bound from which the function falls; start within the bounds, or"
+            " take method='dogbox'"
+        )
     value = np.asarray(result.x, flat.dtype)
-    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):  # type: ignore[attr-defined]
+    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):
         result.x = flat.unpack(_tensor(value))
         return result  # type: ignore[no-any-return]
     equation, value = _held("least_squares", lambda v: grad(cost)(v), value, *_wide(bounds, flat))
@@ -582,6 +601,7 @@ def minimize(
     method, tol, options
         As SciPy's. By default "L-BFGS-B", or "SLSQP" with constraints.
     bounds : (low, high) or tree of such pairs, optional
+        May be tracked.
     constraints : dict, LinearConstraint or NonlinearConstraint of SciPy's, or a sequence of these
         Of ``{"type": "eq" or "ineq", "fun": c, "args": ()}`` ``c(x, *args)`` is zero, or not negative.
 
@@ -617,9 +637,8 @@ def minimize(
     from autodiff import optimize as ours
 
     flat = Flat("minimize", x0)
-    n = int(flat.ends[-1])
     single = list(constraints) if isinstance(constraints, (list, tuple)) else [constraints]
-    args = args if isinstance(args, (tuple, list)) else (args,)
+    args = as_tuple(args)
     method = method or ("SLSQP" if single else "L-BFGS-B")
     objective: Callable[..., Any] = lambda v: fun(flat.unpack(v), *args)
     with no_grad(), ours.as_numbers():
@@ -636,13 +655,11 @@ def minimize(
     slope: Callable[..., Any] = lambda v: grad(objective)(v)
     if not found.success and (single or bounds is not None or not _stationary(slope, value)):
         raise ConvergenceError(f"minimize: {found.message}")
-    if not (_reads(objective, value) or any(_reads(c, value) for _, c in _functions(single, flat))):
+    low, high = ours._bounds((None, None) if bounds is None else bounds, x0)
+    moving = low._node is not None or high._node is not None
+    if not (moving or _reads(objective, value) or any(_reads(c, value) for _, c in _functions(single, flat))):
         found.x = flat.unpack(_tensor(value))
         return found
-    low, high = (np.full(n, -np.inf), np.full(n, np.inf))
-    if bounds is not None:
-        low, high = np.array(ours._bounds(bounds, x0), float).T
-        low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
     if not single:
         equation, value = _held("minimize", slope, value, low, high)
         found.x = _answer("minimize", equation, value, flat)
@@ -703,8 +720,8 @@ def _values(flat: Flat, function: Callable[..., Any], more: Sequence[Any], v: An
 
 def _between(function: Callable[[Any], Any], low: Any, high: Any) -> list[Condition]:
     """``low <= function(v) <= high``, of numbers or arrays that may be infinite."""
-    low, high = np.broadcast_arrays(np.atleast_1d(np.asarray(low, float)), np.atleast_1d(np.asarray(high, float)))
-    same = low == high
+    low, high = np.broadcast_arrays(*(np.atleast_1d(_tensor(end)) for end in (low, high)))
+    same = bare(low) == bare(high)
 
     def part(sign: float, ends: Any, kept: Any) -> Callable[[Any], Any]:
         def value(v: Any) -> Any:
@@ -716,8 +733,8 @@ def _between(function: Callable[[Any], Any], low: Any, high: Any) -> list[Condit
 
     return [
         (True, part(1.0, low, same)),
-        (False, part(1.0, low, ~same & np.isfinite(low))),
-        (False, part(-1.0, high, ~same & np.isfinite(high))),
+        (False, part(1.0, low, ~same & np.isfinite(bare(low)))),
+        (False, part(-1.0, high, ~same & np.isfinite(bare(high)))),
     ]
 
 

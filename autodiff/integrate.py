@@ -49,10 +49,10 @@ from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.implicit import Jacobian, bare_tree, solution
 from autodiff.mapping import vmap
 from autodiff.ops import shaping
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.quadrature import cumulative_simpson, cumulative_trapezoid, romb, simpson, trapezoid
 from autodiff.ops.shaping import _tensor
-from autodiff.trees import flatten_like
+from autodiff.trees import as_tuple, flatten_like
 
 if TYPE_CHECKING:
     from autodiff.results import OdeResult, Tree, TreeLike
@@ -119,7 +119,10 @@ class State:
                 if leaf.shape != shape:
                     raise ShapeError(f"{self.name}: {words} returned shape {leaf.shape} for a state of shape {shape}")
             whole = shaping.concatenate([shaping.reshape(leaf, (-1,)) for leaf in leaves])
-        return whole if whole.dtype == self.dtype else whole.astype(self.dtype)
+        if whole.dtype == self.dtype:
+            return whole
+        real_numbers(f"{self.name} of a real state", None if self.dtype.kind == "c" else whole)
+        return whole.astype(self.dtype)
 
     def pack_many(self, tree: Any, count: int) -> Any:
         """The vectors of a tree that holds many states, one axis more behind."""
@@ -141,7 +144,7 @@ class State:
 
         def plain(t: Any, y: Any) -> Any:
             value = function(t, self.unpack(y), *args)
-            if value.__class__ is np.ndarray and value.shape == y.shape and value.dtype.kind in "fc":
+            if value.__class__ is np.ndarray and value.shape == y.shape and value.dtype.kind in ("f", y.dtype.kind):
                 return value
             return bare(self.pack(value))
 
@@ -396,10 +399,9 @@ class Trajectory:
     def at(self, times: Any, value: Any = None) -> Any:
         """The states (n, *times.shape) at some times within the span; ``value`` if they are known."""
         times = _tensor(times)
-        if self.dense.ts[0] == self.dense.ts[-1]:  # a span of no length: the state moves along its slope
-            here = (-1,) + (1,) * times.ndim
-            slope = run_recorded(self.f, self.t0._array, self.y0)
-            return self.y0.reshape(here) + slope.reshape(here) * (times - self.t0)
+        if self.dense.ts[0] == self.dense.ts[-1] and times.size:  # a span of no length
+            moved = [run_recorded(_nowhere, self.f, self.t0, self.y0, t - self.t0) for t in times.reshape(-1)]
+            return shaping.stack(moved, 1).reshape(self.y0.size, *times.shape)
         flat = np.atleast_1d(times._array).ravel()
         if value is None:
             value = np.asarray(self.shown(flat), self.y0.dtype).reshape(self.y0.size, *times.shape)
@@ -1081,11 +1083,6 @@ def _bound(state: State, fun: Callable[..., Any], args: tuple[Any, ...]) -> tupl
     return bind, [everything[i] for i in places]
 
 
-def _tuple(args: Any) -> tuple[Any, ...]:
-    """Further arguments, of which one may be given by itself."""
-    return tuple(args) if isinstance(args, (tuple, list)) else (args,)
-
-
 def _as_float(t: Any) -> Any:
     time = _tensor(t)
     return time if time.dtype.kind == "f" else time.astype(float)
@@ -1139,14 +1136,18 @@ def _event_times(event: Any, times: Any, path: Trajectory, state: State, args: t
 
 
 def _onward(path: Trajectory, time: float, t: Any) -> Any:
-    """The state at ``t``, whose value is ``time``: the state there and a step of length zero of the classical method,
-    whose derivatives in t are the equation's up to the fourth; an interpolant's lose an order of the step each.
+    """The state at ``t``, whose value is ``time``; an interpolant's derivatives lose an order of the step each."""
+    return _nowhere(path.f, time, path.at(np.array([time]))[:, 0], t - time)
+
+
+def _nowhere(f: Any, t: Any, y: Any, h: Any) -> Any:
+    """The state after a step of length zero, of the classical method: the derivatives in ``h`` are the equation's up to
+    the fourth.
     """
-    f, y, h = path.f, path.at(np.array([time]))[:, 0], t - time
-    first = f(time, y)
-    second = f(time + h / 2, y + h / 2 * first)
-    third = f(time + h / 2, y + h / 2 * second)
-    return y + h / 6 * (first + 2 * (second + third) + f(time + h, y + h * third))
+    first = f(t, y)
+    second = f(t + h / 2, y + h / 2 * first)
+    third = f(t + h / 2, y + h / 2 * second)
+    return y + h / 6 * (first + 2 * (second + third) + f(t + h, y + h * third))
 
 
 def _refuse_step(g: Any, out: Any, recording: bool) -> Any:
@@ -1258,7 +1259,7 @@ def odeint(
     (True, True)
     """
     _refuse("odeint", others, "it is LSODA's; solve_ivp(method='LSODA') has some of its options")
-    times, args = _as_float(t), _tuple(args)
+    times, args = _as_float(t), as_tuple(args)
     if times.ndim != 1 or not times.size:
         raise ShapeError(f"odeint: t must be one axis of times, got shape {times.shape}")
     gaps = np.diff(times._array)
@@ -1274,17 +1275,15 @@ def odeint(
     bind, leaves = _bound(state, function, args)
     plain = state.numbers(function, args)
     _begin("odeint", plain, times._array, start._array)
-    if times._array[0] == times._array[-1]:
-        found = start[:, None] * np.ones(times.size)
-    else:
-        options: dict[str, Any] = {"rtol": rtol, "atol": atol, "max_step": hmax or np.inf, "first_step": h0 or None}
-        with no_grad():
-            if Dfun is not None:
-                given: Any = Dfun if tfirst else lambda t, y, *more: Dfun(y, t, *more)
-                turn, more = np.transpose if col_deriv else np.asarray, bare_tree(args)
-                options["jac"] = lambda t, y: turn(bare(given(t, y, *more)))
-            dense, method = _stepped(plain, bind(leaves), start._array, times._array, tcrit, options, mxstep)
-        found = Trajectory(bind, leaves, plain, start, times[0], dense, method).at(times)
+    first_step = h0 if times._array[0] != times._array[-1] else None
+    options: dict[str, Any] = {"rtol": rtol, "atol": atol, "max_step": hmax or np.inf, "first_step": first_step or None}
+    with no_grad():
+        if Dfun is not None:
+            given: Any = Dfun if tfirst else lambda t, y, *more: Dfun(y, t, *more)
+            turn, more = np.transpose if col_deriv else np.asarray, bare_tree(args)
+            options["jac"] = lambda t, y: turn(bare(given(t, y, *more)))
+        dense, method = _stepped(plain, bind(leaves), start._array, times._array, tcrit, options, mxstep)
+    found = Trajectory(bind, leaves, plain, start, times[0], dense, method).at(times)
     return _times_first(state.unpack(found, (times.size,)))  # type: ignore[no-any-return]
 
 
@@ -1420,7 +1419,7 @@ def quad(
         if not (np.isfinite(_as_float(a)._array) and np.isfinite(_as_float(b)._array)):
             raise ArgumentError("quad: points need finite limits; integrate piece by piece")
     options = {"epsabs": epsabs, "epsrel": epsrel, "limit": limit, "points": points}
-    args = _tuple(args)
+    args = as_tuple(args)
     if complex_func:
         parts = [quad(lambda x, p=part: p(func(x, *args)), a, b, **options) for part in (np.real, np.imag)]  # type: ignore[arg-type]
         return parts[0][0] + 1j * parts[1][0], parts[0][1] + 1j * parts[1][1]  # type: ignore[return-value]
@@ -1429,6 +1428,7 @@ def quad(
         if isinstance(x, np.floating):
             x = float(x)
         value = _tensor(func(x, *args))
+        real_numbers("quad without complex_func=True", value)
         if value.size != 1:
             raise ShapeError(f"quad: func must return a number, it returned shape {value.shape}")
         return shaping.reshape(value, ())
@@ -1559,7 +1559,7 @@ def nquad(
     >>> autodiff.grad(lambda k: nquad(lambda y, x: k * x * y, [lambda x: (0.0, x), (0.0, 2.0)])[0])(3.0).item()
     2.0
     """
-    args, errors = _tuple(args), [0.0]
+    args, errors = as_tuple(args), [0.0]
     if opts is not None and not isinstance(opts, dict):
         raise ArgumentError("nquad: opts must be one dict, for every variable")
 
@@ -1659,7 +1659,7 @@ def fixed_quad(
         raise ArgumentError("fixed_quad: the limits must be finite")
     nodes, weights = np.polynomial.legendre.leggauss(n)
     x = (high - low) * (nodes + 1) / 2 + low
-    return (high - low) / 2 * np.sum(weights * _tensor(func(x, *_tuple(args))), axis=-1), None
+    return (high - low) / 2 * np.sum(weights * _tensor(func(x, *as_tuple(args))), axis=-1), None
 
 
 def __getattr__(name: str) -> Any:

@@ -18,10 +18,11 @@ from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeErr
 from autodiff.core.modes import no_grad, transform_depth
 from autodiff.core.pytree import flatten
 from autodiff.extras import require
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.shaping import _tensor
 from autodiff.tensor import Tensor
 from autodiff.transforms import hessian, hvp, jacobian, value_and_grad
+from autodiff.trees import as_tuple
 
 if TYPE_CHECKING:
     from autodiff.results import OptimizeResult, Tree, TreeLike
@@ -161,7 +162,7 @@ def minimize(
     if not np.isfinite(start).all():
         raise ArgumentError("minimize: x0 holds NaN or infinity")
 
-    args = args if isinstance(args, (tuple, list)) else (args,)
+    args = as_tuple(args)
 
     def flat(vector: Any) -> Any:
         return f(unpack(vector), *args)
@@ -199,7 +200,7 @@ def minimize(
     if kind not in _NO_GRADIENT:
         derivatives["jac"] = True
     if bounds is not None:
-        kwargs["bounds"] = _bounds(bounds, x0)
+        kwargs["bounds"] = list(zip(*(bare(ends).tolist() for ends in _bounds(bounds, x0)), strict=True))
     if constrained:
         kwargs["constraints"] = _constraints(constraints, unpack, optimize)
     bar = require("tqdm").tqdm(desc=f"minimize ({method})", unit=" iterations") if progress else None
@@ -294,25 +295,28 @@ def _constraints(constraints: Any, unpack: Callable[[Any], Any], optimize: Any) 
     return found
 
 
-def _bounds(bounds: Any, x0: Any) -> list[tuple[Any, Any]]:
-    """SciPy's list of one pair per number."""
+def _bounds(bounds: Any, x0: Any) -> tuple[Any, Any]:
+    """The least and the greatest values of the flat vector, which may be tracked."""
     leaves, rebuild = flatten(x0)
     if len(leaves) == 1 and not isinstance(x0, (dict, list, tuple)):
         if hasattr(bounds, "keep_feasible"):  # SciPy's object
             bounds = (bounds.lb, bounds.ub)
         elif len(bounds) == np.size(x0) and all(isinstance(b, (tuple, list)) and _is_pair(tuple(b)) for b in bounds):
-            return [tuple(pair) for pair in bounds]
+            return _ends(bounds, [()] * len(bounds))
     if _is_pair(bounds):
         pairs = [bounds] * len(leaves)
     else:
         pairs = _pairs_at(bounds, rebuild(list(range(len(leaves)))), len(leaves))
-    result: list[tuple[Any, Any]] = []
-    for leaf, (low, high) in zip(leaves, pairs, strict=True):
-        shape = np.shape(leaf)
-        lows = np.broadcast_to(-np.inf if low is None else low, shape).ravel()
-        highs = np.broadcast_to(np.inf if high is None else high, shape).ravel()
-        result += list(zip(lows.tolist(), highs.tolist(), strict=True))
-    return result
+    return _ends(pairs, [np.shape(leaf) for leaf in leaves])
+
+
+def _ends(pairs: Any, shapes: list[tuple[int, ...]]) -> tuple[Any, Any]:
+    def end(side: int, missing: float) -> Any:
+        given = [missing if pair[side] is None else pair[side] for pair in pairs]
+        spread = [np.broadcast_to(_tensor(one), shape).ravel() for one, shape in zip(given, shapes, strict=True)]
+        return np.concatenate(spread) * 1.0
+
+    return end(0, -np.inf), end(1, np.inf)
 
 
 def _is_pair(value: Any) -> bool:
@@ -458,6 +462,7 @@ def curve_fit(
         p0 = np.where(between, (np.where(between, low, 0.0) + np.where(between, high, 0.0)) / 2, inside)
     start = np.atleast_1d(np.asarray(bare(p0), float))
     data = _tensor(ydata)
+    real_numbers("curve_fit", data)
     data = data if data.dtype.kind == "f" else data.astype(float)
     weights = None if sigma is None else _tensor(sigma) * 1.0
     if nan_policy not in (None, "raise", "omit"):
@@ -496,8 +501,7 @@ def curve_fit(
     method = method or ("trf" if limited else "lm")
     if method == "lm" and data.size < start.size:
         raise ArgumentError(f"curve_fit: {data.size} data for {start.size} parameters; method 'lm' needs more data")
-    options.setdefault("bounds", (low, high))
-    result = implicit.least_squares(residuals, start, method=method, **options)  # type: ignore[arg-type]
+    result = implicit.least_squares(residuals, start, bounds=(low, high), method=method, **options)  # type: ignore[arg-type]
     popt = result.x
     slopes = _recorded_jacobian(residuals, popt)
     spread: Any = np.linalg.norm(slopes._array, axis=0)

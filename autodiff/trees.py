@@ -74,3 +74,8 @@ def _words(tree: Any) -> str:
     if isinstance(tree, (tuple, list)):
         return f"a {type(tree).__name__} of {len(tree)}"
     return "None" if tree is None else f"a {type(tree).__name__}"
+
+
+def as_tuple(args: Any) -> tuple[Any, ...]:
+    """Further arguments, of which one may be given by itself."""
+    return tuple(args) if isinstance(args, (tuple, list)) else (args,)

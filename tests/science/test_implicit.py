@@ -267,3 +267,61 @@ def test_a_large_sparse_system_is_factorised():
     x = ad.tensor(np.ones(n), requires_grad=True)
     assert coloring.few_passes(x**3 - np.roll(x, 1), x).nnz == 2 * n
     assert coloring.few_passes(np.cumsum(x), x) is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "moved"),
+    [
+        (lambda b: (0.0, b), 1.0),
+        (lambda b: optimize.Bounds(0.0, b), 1.0),
+        (lambda b: [(0.0, b), (None, None)], -1.0),
+        (lambda b: (np.zeros(2), np.stack([b, 9.0])), -1.0),
+    ],
+)
+def test_a_minimum_moves_with_the_bound_that_holds_it(bounds, moved):
+    limited = [{"type": "ineq", "fun": lambda x: 50.0 - np.sum(x)}]
+    for constraints in ((), limited):
+        f = lambda b, c=constraints: (
+            implicit.minimize(
+                lambda x: np.sum((x - np.array([3.0, 0.5])) ** 2 + x[0] * x[1]),
+                np.full(2, 0.5),
+                bounds=bounds(b),
+                constraints=c,
+            ).x
+        )
+        # x0 = b, and where x1 is inside, 2 (x1 - 0.5) + 2 x0 = 0
+        np.testing.assert_allclose(ad.jacobian(f)(np.array(0.2)), [1.0, moved], atol=1e-7)
+
+
+def test_least_squares_takes_scipys_bounds_and_no_end_that_is_none():
+    residual = lambda x: x - np.array([3.0, 0.5])
+    for bounds in ((0.0, 1.0), optimize.Bounds(0.0, 1.0), ([0.0, 0.0], [1.0, 2.0])):
+        np.testing.assert_allclose(implicit.least_squares(residual, np.full(2, 0.4), bounds=bounds).x.data, [1.0, 0.5])
+    with pytest.raises(ValueError, match="'lm'"):
+        implicit.least_squares(residual, np.full(2, 0.4), bounds=(0.0, 1.0), method="lm")
+    # SciPy's "trf" calls its start on a bound the answer.
+    assert optimize.least_squares(residual, np.zeros(2), bounds=(0.0, 1.0)).x[0] < 1e-6
+    with pytest.raises(ConvergenceError, match="function falls"):
+        implicit.least_squares(residual, np.zeros(2), bounds=(0.0, 1.0))
+    np.testing.assert_allclose(
+        implicit.least_squares(residual, np.zeros(2), bounds=(0.0, 1.0), method="dogbox").x.data, [1.0, 0.5]
+    )
+    # Pressed against the bound at which it starts, it is an answer.
+    pressed = implicit.least_squares(lambda x: x + 3.0, np.zeros(2), bounds=(0.0, 1.0)).x
+    np.testing.assert_allclose(pressed.data, [0.0, 0.0], atol=1e-8)
+
+
+def test_root_takes_one_argument_by_itself_and_no_complex_equation():
+    for a in (2.0, np.array([2.0, 3.0])):
+        np.testing.assert_allclose(
+            implicit.root(lambda x, a: x * x - a, np.ones(2), args=a).x.data,
+            optimize.root(lambda x, a: x * x - a, np.ones(2), args=a).x,
+        )
+    for call in (
+        lambda: implicit.root(lambda x: (1 + 1j) * x - 2.0, 1.0),
+        lambda: implicit.fixed_point(lambda x: (0.1 + 0.1j) * x, 1.0),
+        lambda: implicit.least_squares(lambda x: x - 1j * np.arange(3.0), 1.0),
+        lambda: implicit.custom_root(lambda x, a: x - 1j * a)(lambda x0, a: a)(None, 2.0),
+    ):
+        with pytest.raises(DTypeError, match="real numbers"):
+            call()

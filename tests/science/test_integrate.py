@@ -574,3 +574,33 @@ def test_methods_that_take_no_complex_states_are_named():
     # So long that odeint would look whether the system is stiff.
     turn = ad.grad(lambda w: np.real(odeint(lambda y, t: 1j * w * y, 1.0 + 0j, [0.0, 80.0])[-1]))(1.0)
     np.testing.assert_allclose(turn, -80.0 * np.sin(80.0), rtol=1e-4)
+
+
+def test_times_that_coincide_move_the_solution_to_second_order():
+    truth = lambda v: v[2] * np.exp(np.sin(v[0]) - np.sin(v[1]))  # of y' = -cos(t) y, from y(v0) = v2 to v1
+    v = np.array([1.0, 1.0, 2.0])
+    solvers = {
+        "odeint": lambda v: odeint(lambda y, t: -y * np.cos(t), v[2], np.stack([v[0], v[1]]))[1],
+        "solve_ivp": lambda v: solve_ivp(lambda t, y: -y * np.cos(t), (v[0], v[1]), np.stack([v[2]])).y[0, -1],
+    }
+    for name, solved in solvers.items():
+        np.testing.assert_allclose(ad.grad(solved)(v), ad.grad(truth)(v), rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(ad.hessian(solved)(v), ad.hessian(truth)(v), rtol=1e-9, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(ad.jvp(solved, (v,), (np.ones(3),))[1], ad.grad(truth)(v).sum(), err_msg=name)
+    assert odeint(lambda y, t: -y, np.ones(2), [3.0, 3.0], h0=0.1).data.tolist() == [[1.0, 1.0]] * 2
+
+
+def test_complex_values_of_real_problems_are_refused():
+    for call in (
+        lambda: solve_ivp(lambda t, y: 1j * y, (0.0, 1.0), [1.0]),
+        lambda: odeint(lambda y, t: 1j * y, 1.0, [0.0, 1.0]),
+        lambda: quad(lambda x: np.exp(1j * x), 0.0, 1.0),
+    ):
+        with pytest.raises(DTypeError, match="real"):
+            call()
+    assert quad(lambda x: np.exp(1j * x), 0.0, 1.0, complex_func=True)[0].item() == pytest.approx(
+        np.sin(1) + 1j * (1 - np.cos(1))
+    )
+    np.testing.assert_allclose(
+        solve_ivp(lambda t, y: 1j * y, (0.0, 1.0), [1.0 + 0j], rtol=1e-9).y[0, -1].data, np.exp(1j), rtol=1e-6
+    )
