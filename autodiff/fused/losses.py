@@ -254,7 +254,9 @@ def cross_entropy_forward(
             log_p = (even, kept)
     scale = None if reduction == "none" else rows.dtype.type(1) if reduction == "sum" else _inverse(divisor, rows.dtype)
     out = (
-        losses.astype(rows.dtype, copy=False).reshape(shape) if scale is None else losses.sum(dtype=rows.dtype) * scale
+        losses.astype(rows.dtype, copy=False).reshape(shape)
+        if scale is None
+        else losses.sum(dtype=rows.dtype.newbyteorder("=")) * scale
     )
     if reduction == "mean" and not divisor:
         out = rows.dtype.type(np.nan)

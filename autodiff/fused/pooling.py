@@ -491,7 +491,7 @@ def adaptive_avg_pool_forward(x: Any, *, output_size: Any) -> tuple[Any, Any]:
     """Means over one axis after the other. Residuals: the input's spatial lengths, the output's."""
     sizes = _sizes("adaptive_avg_pool", x.shape, output_size)
     inputs = x.shape[2:]
-    dtype = x.dtype if x.dtype.kind == "f" else np.result_type(x, np.float64)
+    dtype = x.dtype.newbyteorder("=") if x.dtype.kind == "f" else np.result_type(x, np.float64)
     if all(n % m == 0 for n, m in zip(inputs, sizes, strict=True)):
         parts = tuple(length for n, m in zip(inputs, sizes, strict=True) for length in (m, n // m))
         means = np.add.reduce(x.reshape(*x.shape[:2], *parts), axis=tuple(range(3, 2 + len(parts), 2)), dtype=dtype)

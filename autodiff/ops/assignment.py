@@ -73,8 +73,9 @@ def assign_row(tensor: Any, row: int, value: Any) -> None:
     assign(tensor, row, value)
     steps = () if own is None else own.steps
     for view in live_views(root):
-        if view is not value and view._view.steps[:-1] == steps and _row_taken(view._view.steps[-1]) == row:
-            view._view.overwritten = True
+        if view is not value and view._view.steps[:-1] == steps:
+            taken = _row_taken(view._view.steps[-1])
+            view._view.overwritten |= taken.__class__ is int and (taken - row) % len(tensor) == 0
 
 
 def _row_taken(step: Any) -> Any:

@@ -65,8 +65,9 @@ def write(name: str, target: Any, values: Any, writer: Callable[[Any, Any], Any]
 def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """``numpy.copyto``, recorded if ``dst`` is a Tensor."""
     mask = dispatch.bare(where)
+    src = shaping.array(src) if dispatch.holds_tensor(src) else src
     given = bare(src)
-    if hasattr(dst, "_node") and isinstance(given, np.ndarray | np.generic):
+    if hasattr(dst, "_node") and isinstance(given, np.ndarray | np.generic | list | tuple | int | float | complex):
         np.copyto(np.empty(dst.shape, dst.dtype), given, casting=casting, where=mask)  # the numbers below have no dtype
     write("np.copyto", dst, src, lambda array, values: np.copyto(array, values, casting="unsafe", where=mask))
 

@@ -122,6 +122,13 @@ def test_generators_are_explicit():
         random.shuffle(np.ones(3), rng=0)
 
 
+@pytest.mark.parametrize(("i", "j"), [(0, 2), (0, -1), (-3, 2), (-3, -1)])
+def test_an_exchange_that_would_repeat_a_row_is_refused_however_rows_are_counted(i, j):
+    t = ad.tensor([[1.0], [2.0], [3.0]])
+    with pytest.raises(ad.NotDifferentiableError, match="repeat one"):
+        t[i], t[j] = t[2], t[0]
+
+
 def test_numpys_shuffle_is_refused_where_it_would_repeat_rows():
     t = ad.tensor(np.arange(20.0).reshape(10, 2))
     rng = np.random.default_rng(0)

@@ -167,6 +167,8 @@ def test_writers_check_before_they_write():
         (lambda: np.copyto(t, np.ones(2)), ValueError),
         (lambda: np.copyto(t, np.ones(3) * 1j), TypeError),
         (lambda: np.copyto(ad.tensor([1, 2]), ad.tensor([0.5, 0.5])), TypeError),
+        (lambda: np.copyto(ad.tensor([1, 2]), [0.5, ad.tensor(0.5)]), TypeError),
+        (lambda: np.copyto(ad.tensor([1, 2]), 0.5), TypeError),
         (lambda: np.add.at(t, [4], 1.0), IndexError),
         (lambda: np.put_along_axis(t, np.array([5]), 1.0, 0), IndexError),
         (lambda: np.sum(t, out=ad.tensor(np.zeros(2))), ShapeError),

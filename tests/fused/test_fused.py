@@ -270,3 +270,13 @@ def test_whole_numbers_are_taken_for_floats_or_refused(name):
             pairs = zip(found, expected, strict=True) if isinstance(found, tuple) else [(found, expected)]
             for a, b in pairs:
                 np.testing.assert_allclose(a.data, b.data, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name, op in ad.registry.items() if op.fused])
+def test_arrays_of_the_other_byte_order_are_taken(name):
+    args, kwargs = sample_call(ad.registry[name], RandomDraw(np.random.default_rng(1)))
+    turned = [a.astype(a.dtype.newbyteorder()) if isinstance(a, np.ndarray) else a for a in args]
+    expected, found = ad.registry[name](*args, **kwargs), ad.registry[name](*turned, **kwargs)
+    pairs = zip(found, expected, strict=True) if isinstance(found, tuple) else [(found, expected)]
+    for a, b in pairs:
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-12, atol=1e-12)
