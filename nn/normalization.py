@@ -56,6 +56,8 @@ class ChannelNorm(Module):
     """
 
     _ndims: ClassVar[tuple[int, ...]]  # how many axes an input may have
+    #: Whether ``momentum=None`` makes the running statistics means over all batches; else it keeps them as they are.
+    counts_batches: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -403,6 +405,8 @@ class _InstanceNorm(ChannelNorm):
     >>> InstanceNormNd(3)(np.ones((2, 3, <4>), np.float32)).shape
     (2, 3, <4>)
     """
+
+    counts_batches = False
 
     def __init__(
         self,

@@ -401,7 +401,7 @@ def split(
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
         raise ShapeError(f"split: x of shape {x.shape} and y of shape {y.shape}; they need one length")
-    if any(f <= 0 for f in fractions) or sum(fractions) > 1 + 1e-9:
+    if not all(f > 0 for f in fractions) or not sum(fractions) <= 1 + 1e-9:
         raise ArgumentError(f"split: fractions must be positive and sum to 1 at most, got {list(fractions)}")
     order = np.random.default_rng(generator).permutation(len(x))
     ends = [0, *(round(float(end) * len(x)) for end in np.cumsum(fractions))]

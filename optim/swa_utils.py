@@ -76,8 +76,10 @@ def get_swa_avg_fn() -> Average:
 
 def _of_all(average: Average) -> Averages:
     def update(averaged: list[Any], parameters: list[Any], number: int) -> None:
-        for a, p in zip(averaged, parameters, strict=True):
-            a.data = np.asarray(average(a._array, p._array, number)).astype(a.dtype)
+        pairs = list(zip(averaged, parameters, strict=True))
+        found = [np.asarray(average(a._array, p._array, number)).astype(a.dtype) for a, p in pairs]
+        for a, value in zip(averaged, found, strict=True):
+            a.data = value
 
     return update
 
@@ -144,7 +146,7 @@ class AveragedModel(Generic[Net]):
     Raises
     ------
     ArgumentError
-        If both functions are given.
+        If both functions are given, or the model is none.
 
     Examples
     --------
@@ -168,6 +170,11 @@ class AveragedModel(Generic[Net]):
     ) -> None:
         if avg_fn is not None and multi_avg_fn is not None:
             raise ArgumentError("AveragedModel: give avg_fn or multi_avg_fn, not both")
+        if not all(hasattr(model, name) for name in ("parameters", "buffers", "state_dict", "load_state_dict")):
+            raise ArgumentError(f"AveragedModel: needs a model, such as an nn.Module, got a {type(model).__name__}")
+        for average in (avg_fn, multi_avg_fn):
+            if average is not None and not callable(average):
+                raise ArgumentError(f"AveragedModel: an average is a function, got {average!r}")
         self.module: Net = deepcopy(model)
         self.n_averaged = 0
         self.avg_fn, self.multi_avg_fn, self.use_buffers = avg_fn, multi_avg_fn, use_buffers
@@ -189,11 +196,11 @@ class AveragedModel(Generic[Net]):
         Raises
         ------
         ArgumentError
-            If the model has other parameters than the copy. Nothing has been changed then.
+            If the model has other parameters or buffers than the copy. Nothing has been changed then.
         """
+        if [a.shape for a in _tensors(self.module, True)] != [p.shape for p in _tensors(model, True)]:
+            raise ArgumentError("AveragedModel: the model's parameters or buffers are not those of the averages")
         averaged, current = _tensors(self.module, self.use_buffers), _tensors(model, self.use_buffers)
-        if [a.shape for a in averaged] != [p.shape for p in current]:
-            raise ArgumentError("AveragedModel: the model's parameters are not those of the averages")
         with no_grad():
             if self.n_averaged == 0:
                 for a, p in zip(averaged, current, strict=True):
@@ -247,11 +254,11 @@ class AveragedModel(Generic[Net]):
         """
         if "n_averaged" not in state_dict:
             raise ArgumentError("AveragedModel: the state dict has no 'n_averaged'")
-        prefix = "module."
+        prefix, number = "module.", int(state_dict["n_averaged"])  # type: ignore[call-overload]
         self.module.load_state_dict(
             {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
         )
-        self.n_averaged = int(state_dict["n_averaged"])  # type: ignore[call-overload]
+        self.n_averaged = number
 
 
 def _tensors(model: Any, buffers: bool) -> list[Any]:
@@ -259,7 +266,8 @@ def _tensors(model: Any, buffers: bool) -> list[Any]:
 
 
 def update_bn(loader: Iterable[object], model: Network, device: None = None) -> None:
-    """Running statistics of a model's batch normalisations anew, as means over all batches of ``loader``.
+    """Running statistics of a model's batch normalisations anew, as means over all batches of ``loader``; where a batch
+    fails, they are as they were.
 
     Parameters
     ----------
@@ -277,11 +285,16 @@ def update_bn(loader: Iterable[object], model: Network, device: None = None) -> 
     array([4.], dtype=float32)
     """
     net: Any = model
-    norms = [m for m in net.modules() if hasattr(m, "reset_running_stats") and m.track_running_stats]
+    norms = [
+        m
+        for m in net.modules()
+        if hasattr(m, "reset_running_stats") and m.track_running_stats and getattr(m, "counts_batches", True)
+    ]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
     was_training = net.training
+    before = [(tensor, tensor._array) for norm in norms for tensor in norm.buffers()]
     model.train()
     try:
         for norm in norms:
@@ -290,6 +303,10 @@ def update_bn(loader: Iterable[object], model: Network, device: None = None) -> 
         with no_grad():
             for batch in loader:
                 net(batch[0] if isinstance(batch, list | tuple) else batch)
+    except BaseException:
+        for tensor, array in before:
+            tensor.data = array
+        raise
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

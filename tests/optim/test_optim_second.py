@@ -377,3 +377,52 @@ def test_averages_refuse() -> None:
     with pytest.raises(ArgumentError, match="n_averaged"):
         averages.load_state_dict(nn.Linear(1, 1).state_dict())
     assert optim.lr_scheduler.LRScheduler is optim.Schedule
+
+
+@torch_only
+def test_the_statistics_of_instances_are_left_as_they_are() -> None:
+    """They are no means over batches in PyTorch either; they began anew and stayed at 0 and 1."""
+    import torch
+
+    x = np.random.default_rng(0).normal(2.0, 3.0, (4, 3, 5))
+    found = []
+    for lib, utils, tensor in ((nn, optim.swa_utils, np.asarray), (torch.nn, torch.optim.swa_utils, torch.tensor)):
+        net: Any = lib.Sequential(lib.InstanceNorm1d(3, track_running_stats=True), lib.BatchNorm1d(3)).double()
+        net(tensor(x))
+        utils.update_bn([tensor(x)], net)
+        found.append([np.asarray(held.detach()) for held in net.buffers()])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_an_average_that_fails_changes_nothing() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    net(np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32))
+    with pytest.raises(ShapeError):
+        update_bn([np.ones((4, 2), np.float32), np.ones((4, 5), np.float32)], net)
+    assert net[1].num_batches_tracked.item() == 1
+    assert net[1].running_mean.data.any()
+    assert net[1].momentum == 0.1
+
+    calls: list[int] = []
+
+    def fails_later(average: Any, parameter: Any, number: int) -> Any:
+        calls.append(number)
+        if len(calls) == 3:
+            raise RuntimeError("no more")
+        return average + 1
+
+    averages = AveragedModel(net, avg_fn=fails_later)
+    averages.update_parameters(net)
+    before = averages.state_dict()
+    with pytest.raises(RuntimeError, match="no more"):
+        averages.update_parameters(net)
+    with pytest.raises(ArgumentError, match="parameters or buffers"):
+        averages.update_parameters(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3, track_running_stats=False)))
+    for name, value in averages.state_dict().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+    for wrong in (3, [nn.Linear(1, 1)]):
+        with pytest.raises(ArgumentError, match="needs a model"):
+            AveragedModel(wrong)  # type: ignore[type-var]
+    with pytest.raises(ArgumentError, match="an average is a function"):
+        AveragedModel(net, avg_fn=0.9)  # type: ignore[arg-type]
