@@ -73,30 +73,34 @@ def per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
 
 
 def numbers_per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
-    """One finite number for every parameter group."""
+    """One finite number for every parameter group, none of them negative."""
     values = per_group(name, optimizer, value)
-    check_finite(name, **{f"value {i}": v for i, v in enumerate(values)})
+    check_numbers(name, **{f"value {i}": v for i, v in enumerate(values)})
     return values
 
 
-def check_finite(name: str, **values: Any) -> None:
-    """Refuse options that are NaN, infinite or no numbers."""
+def check_numbers(name: str, **values: Any) -> None:
+    """Refuse options that are NaN, infinite, negative or no numbers."""
     for option, value in values.items():
-        check(hasattr(value, "__float__") and math.isfinite(value), f"{name}: {option} must be finite, got {value!r}")
+        good = hasattr(value, "__float__") and 0 <= value < math.inf
+        check(good, f"{name}: {option} must be finite and not negative, got {value!r}")
 
 
-def _momentum_range(name: str, optimizer: Any, low: Any, high: Any, begin: bool) -> tuple[list[Any], list[Any]]:
-    """The lowest and the highest momentum of every group; at the beginning the groups hold them and start high."""
+def _momenta(name: str, optimizer: Any, low: Any, high: Any) -> tuple[list[Any], list[Any]]:
+    """The lowest and the highest momentum of every group."""
     check(
         not {"betas", "momentum"}.isdisjoint(optimizer.param_groups[0]),
         f"{name}: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
     )
     lows, highs = (numbers_per_group(f"{name} {w}_momentum", optimizer, v) for w, v in (("base", low), ("max", high)))
-    if begin:
-        for group, least, most in zip(optimizer.param_groups, lows, highs, strict=True):
-            _set_momentum(group, most)
-            group["max_momentum"], group["base_momentum"] = most, least
     return lows, highs
+
+
+def _begin_momenta(optimizer: Any, lows: list[Any], highs: list[Any]) -> None:
+    """Groups hold their momenta at the beginning, and start high."""
+    for group, least, most in zip(optimizer.param_groups, lows, highs, strict=False):
+        _set_momentum(group, most)
+        group["max_momentum"], group["base_momentum"] = most, least
 
 
 def _set_momentum(group: dict[str, Any], value: float) -> None:
@@ -187,16 +191,29 @@ class Schedule:
         return list(self._last_lr)
 
     def step(self) -> None:
+        """Count one step and set the rates; where that fails, all is as it was."""
+        kept, groups = self._kept(), [dict(group) for group in self.optimizer.param_groups]
+        try:
+            self._advance()
+        except BaseException:
+            self._restore(kept)
+            for group, held in zip(self.optimizer.param_groups, groups, strict=True):
+                group.update(held)
+            raise
+
+    def _kept(self) -> dict[str, Any]:
+        """What a step may change of the schedule."""
+        return dict(self.__dict__)
+
+    def _restore(self, kept: dict[str, Any]) -> None:
+        """Take back what a step changed."""
+        self.__dict__.update(kept)
+
+    def _advance(self) -> None:
         """Count one step and set the rates."""
         self._step_count += 1
         self.last_epoch += 1
-        try:
-            rates = self.get_lr()
-        except BaseException:
-            self._step_count -= 1
-            self.last_epoch -= 1
-            raise
-        self._set(rates)
+        self._set(self.get_lr())
 
     def _undo(self) -> None:
         """Take the count of a step back (used by :class:`SequentialLR`)."""
@@ -208,6 +225,9 @@ class Schedule:
         self._set(self._closed_form())
 
     def _set(self, rates: Sequence[float]) -> None:
+        for i, rate in enumerate(rates):
+            if not 0 <= rate < math.inf:  # a message takes longer to make than the step
+                raise ArgumentError(f"{self._name}: the rate of group {i} became {rate} at step {self.last_epoch}")
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = self._rates()
@@ -340,7 +360,7 @@ class PolynomialLR(_Chainable):
 
     def __init__(self, optimizer: HasGroups, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         check_counts("PolynomialLR", total_iters=total_iters)
-        check_finite("PolynomialLR", power=power)
+        check_numbers("PolynomialLR", power=power)
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
@@ -360,7 +380,7 @@ class StepLR(_Chainable):
 
     def __init__(self, optimizer: HasGroups, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         check_counts("StepLR", step_size=step_size)
-        check_finite("StepLR", gamma=gamma)
+        check_numbers("StepLR", gamma=gamma)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -390,7 +410,7 @@ class MultiStepLR(_Chainable):
         )
         self.milestones = sorted(milestones)
         check(all(map(_whole, self.milestones)), f"MultiStepLR: milestones must be ints, got {self.milestones}")
-        check_finite("MultiStepLR", gamma=gamma)
+        check_numbers("MultiStepLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -406,7 +426,7 @@ class ExponentialLR(_Chainable):
     _example = ("gamma=0.5", 3, "[1.0, 0.5, 0.25, 0.125]")
 
     def __init__(self, optimizer: HasGroups, gamma: float, last_epoch: int = -1) -> None:
-        check_finite("ExponentialLR", gamma=gamma)
+        check_numbers("ExponentialLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -430,6 +450,7 @@ class ConstantLR(Schedule):
         self, optimizer: HasGroups, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         check(0 <= factor <= 1, f"ConstantLR: factor must lie in [0, 1], got {factor!r}")
+        check_numbers("ConstantLR", total_iters=total_iters)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -471,6 +492,7 @@ class LinearLR(_Chainable):
     ) -> None:
         check(0 < start_factor <= 1, f"LinearLR: start_factor must lie in (0, 1], got {start_factor!r}")
         check(0 <= end_factor <= 1, f"LinearLR: end_factor must lie in [0, 1], got {end_factor!r}")
+        check_numbers("LinearLR", total_iters=total_iters)
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -498,6 +520,7 @@ class CosineAnnealingLR(Schedule):
 
     def __init__(self, optimizer: HasGroups, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         check(T_max > 0, f"CosineAnnealingLR: T_max must be positive, got {T_max!r}")
+        check_numbers("CosineAnnealingLR", eta_min=eta_min)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -543,6 +566,7 @@ class CosineAnnealingWarmRestarts(Schedule):
         self, optimizer: HasGroups, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
         check_counts("CosineAnnealingWarmRestarts", T_0=T_0, T_mult=T_mult)
+        check_numbers("CosineAnnealingWarmRestarts", eta_min=eta_min)
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult, self.eta_min = T_mult, eta_min
@@ -554,13 +578,13 @@ class CosineAnnealingWarmRestarts(Schedule):
         low = self.eta_min
         return [low + (base - low) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2 for base in self.base_lrs]
 
-    def step(self) -> None:
+    def _advance(self) -> None:
         """Count one step and set the rates."""
         self.T_cur = 0 if self.last_epoch < 0 else self.T_cur + 1
         if self.T_cur >= self.T_i:
             self.T_cur %= self.T_i
             self.T_i *= self.T_mult
-        super().step()
+        super()._advance()
 
     def _restart(self) -> None:
         self.T_cur, self.T_i = 0, self.T_0
@@ -613,13 +637,10 @@ class CyclicLR(Schedule):
         modes = ("triangular", "triangular2", "exp_range")
         check(mode in modes or scale_fn is not None, f"CyclicLR: mode must be one of {modes}, got {mode!r}")
         check_choice("CyclicLR: scale_mode", scale_mode, "cycle", "iterations")
-        check_finite("CyclicLR", gamma=gamma)
+        check_numbers("CyclicLR", gamma=gamma)
         down = step_size_up if step_size_down is None else step_size_down
         check(step_size_up > 0 and down > 0, f"CyclicLR: steps must be positive, got {step_size_up} and {down}")
         lows = numbers_per_group("CyclicLR base_lr", optimizer, base_lr)
-        if last_epoch == -1:
-            for group, low in zip(optimizer.param_groups, lows, strict=True):
-                group["lr"] = low
         self.max_lrs = numbers_per_group("CyclicLR max_lr", optimizer, max_lr)
         self.total_size = float(step_size_up + down)
         self.step_ratio = step_size_up / self.total_size
@@ -630,9 +651,11 @@ class CyclicLR(Schedule):
         self.base_momentums: list[float] = []
         self.max_momentums: list[float] = []
         if cycle_momentum:
-            self.base_momentums, self.max_momentums = _momentum_range(
-                "CyclicLR", optimizer, base_momentum, max_momentum, last_epoch == -1
-            )
+            self.base_momentums, self.max_momentums = _momenta("CyclicLR", optimizer, base_momentum, max_momentum)
+        if last_epoch == -1:
+            for group, low in zip(optimizer.param_groups, lows, strict=True):
+                group["lr"] = low
+            _begin_momenta(optimizer, self.base_momentums, self.max_momentums)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = lows
 
@@ -727,13 +750,13 @@ class OneCycleLR(Schedule):
             self._phases.append([total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum"])
         else:
             self._phases.append([total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"])
+        momenta = _momenta("OneCycleLR", optimizer, base_momentum, max_momentum) if cycle_momentum else ([], [])
         if last_epoch == -1:
             for group, top in zip(optimizer.param_groups, tops, strict=True):
                 group["initial_lr"] = top / div_factor
                 group["max_lr"] = top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
-        if cycle_momentum:
-            _momentum_range("OneCycleLR", optimizer, base_momentum, max_momentum, last_epoch == -1)
+            _begin_momenta(optimizer, *momenta)
         super().__init__(optimizer, last_epoch)
 
     def _between(self, start: float, end: float, part: float) -> float:
@@ -753,8 +776,9 @@ class OneCycleLR(Schedule):
             begin = 0.0
             for i, (end, rate_from, rate_to, momentum_from, momentum_to) in enumerate(self._phases):
                 if number <= end or i == len(self._phases) - 1:
-                    part = (number - begin) / (end - begin)
-                    rates.append(self._between(group[rate_from], group[rate_to], part))
+                    part = (number - begin) / (end - begin) if end != begin else 1.0
+                    # One step after the last a line would go on below 0.
+                    rates.append(max(self._between(group[rate_from], group[rate_to], part), 0.0))
                     if self.cycle_momentum:
                         _set_momentum(group, self._between(group[momentum_from], group[momentum_to], part))
                     break
@@ -780,19 +804,11 @@ class _Several(Schedule):
             check(schedule.optimizer is self.optimizer, f"{self._name}: number {i} belongs to another optimizer")
         self._schedulers = schedulers
 
-    def step(self) -> None:
-        """Count one step and let the schedules set the rates; where one fails, all is as it was."""
-        kept, groups = self.state_dict(), [dict(group) for group in self.optimizer.param_groups]
-        try:
-            self._advance()
-        except BaseException:
-            self.load_state_dict(kept)
-            for group, held in zip(self.optimizer.param_groups, groups, strict=True):
-                group.update(held)
-            raise
+    def _kept(self) -> dict[str, Any]:
+        return self.state_dict()
 
-    def _advance(self) -> None:
-        raise NotImplementedError
+    def _restore(self, kept: dict[str, Any]) -> None:
+        self.load_state_dict(kept)
 
     def _undo(self) -> None:
         for schedule in self._schedulers:
@@ -973,6 +989,8 @@ class ReduceLROnPlateau(Schedule):
         check(0 <= factor < 1, f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor!r}")
         check_choice("ReduceLROnPlateau: mode", mode, "min", "max")
         check_choice("ReduceLROnPlateau: threshold_mode", threshold_mode, "rel", "abs")
+        check_numbers("ReduceLROnPlateau", patience=patience, cooldown=cooldown, eps=eps)
+        check(math.isfinite(threshold), f"ReduceLROnPlateau: threshold must be finite, got {threshold!r}")
         self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
         self.threshold_mode, self.cooldown = threshold_mode, cooldown
         self.min_lrs = numbers_per_group("ReduceLROnPlateau min_lr", optimizer, min_lr)
@@ -997,7 +1015,10 @@ class ReduceLROnPlateau(Schedule):
             If no metric is given.
         """
         check(metrics is not None, "ReduceLROnPlateau: step(metric) needs the metric to watch")
-        current = float(metrics.item() if hasattr(metrics, "item") else metrics)  # type: ignore[arg-type, union-attr]
+        try:
+            current = float(metrics.item() if hasattr(metrics, "item") else metrics)  # type: ignore[arg-type, union-attr]
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"ReduceLROnPlateau: a metric is a number, got {metrics!r:.80}") from error
         self.last_epoch += 1
         if self._is_better(current):
             self.best = current

@@ -336,14 +336,23 @@ def test_a_constant_factor_of_0_gives_the_base_rate_back() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda o: optim.ExponentialLR(o, math.nan), "ExponentialLR: gamma must be finite, got nan"),
-        (lambda o: optim.StepLR(o, 2, math.inf), "StepLR: gamma must be finite, got inf"),
-        (lambda o: optim.MultiStepLR(o, [2], math.nan), "MultiStepLR: gamma must be finite, got nan"),
-        (lambda o: optim.PolynomialLR(o, 2, math.nan), "PolynomialLR: power must be finite, got nan"),
-        (lambda o: optim.CyclicLR(o, 0.1, "a"), "CyclicLR max_lr: value 0 must be finite, got 'a'"),
-        (lambda o: optim.OneCycleLR(o, [None], total_steps=5), "OneCycleLR max_lr: value 0 must be finite, got None"),
+        (lambda o: optim.ExponentialLR(o, math.nan), "ExponentialLR: gamma must be finite"),
+        (lambda o: optim.StepLR(o, 2, math.inf), "StepLR: gamma must be finite"),
+        (lambda o: optim.MultiStepLR(o, [2], math.nan), "MultiStepLR: gamma must be finite"),
+        (lambda o: optim.PolynomialLR(o, 2, math.nan), "PolynomialLR: power must be finite"),
+        (lambda o: optim.CyclicLR(o, 0.1, "a"), "CyclicLR max_lr: value 0 must be finite"),
+        (lambda o: optim.OneCycleLR(o, [None], total_steps=5), "OneCycleLR max_lr: value 0 must be finite"),
         (lambda o: optim.OneCycleLR(o, 1.0, total_steps=5, div_factor=0), "div_factor and final_div_factor"),
-        (lambda o: optim.swa_utils.SWALR(o, "a"), "SWALR swa_lr: value 0 must be finite, got 'a'"),
+        (lambda o: optim.ExponentialLR(o, -0.5), "ExponentialLR: gamma must be finite and not negative, got -0.5"),
+        (lambda o: optim.CosineAnnealingLR(o, 3, math.nan), "eta_min must be finite and not negative"),
+        (lambda o: optim.CyclicLR(o, 0.01, -0.1), "CyclicLR max_lr: value 0 must be finite and not negative"),
+        (lambda o: optim.OneCycleLR(o, 1.0, total_steps=5, max_momentum=math.nan), "OneCycleLR max_momentum"),
+        (lambda o: optim.LinearLR(o, total_iters=-1), "total_iters must be finite and not negative"),
+        (lambda o: optim.ReduceLROnPlateau(o, patience=-1), "patience must be finite and not negative"),
+        (lambda o: optim.ReduceLROnPlateau(o, cooldown=-1), "cooldown must be finite and not negative"),
+        (lambda o: optim.ReduceLROnPlateau(o, threshold=math.nan), "threshold must be finite"),
+        (lambda o: optim.ReduceLROnPlateau(o, min_lr=-1.0), "min_lr: value 0 must be finite and not negative"),
+        (lambda o: optim.swa_utils.SWALR(o, "a"), "SWALR swa_lr: value 0 must be finite"),
         (lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1) for _ in range(3)], [5, 2]), r"that rise, got \[5, 2\]"),
     ],
 )
@@ -352,3 +361,65 @@ def test_numbers_that_give_no_rate_are_refused_at_once(make: Callable[[Any], Any
     with pytest.raises(ArgumentError, match=words):
         make(optimizer)
     assert optimizer.param_groups[0]["lr"] == 0.1
+    assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+def test_a_schedule_of_momenta_that_an_optimizer_has_not_leaves_its_rate() -> None:
+    for make in (lambda o: optim.CyclicLR(o, 0.1, 0.2), lambda o: optim.OneCycleLR(o, 1.0, total_steps=5)):
+        optimizer = optim.Adagrad([autodiff.tensor([1.0], requires_grad=True)], lr=0.3)
+        before = dict(optimizer.param_groups[0])
+        with pytest.raises(ArgumentError, match="cycle_momentum=False"):
+            make(optimizer)
+        assert optimizer.param_groups[0] == before
+
+
+NEGATIVE: dict[str, Callable[[Any], Any]] = {
+    "lambda": lambda o: optim.LambdaLR(o, lambda step: 1.0 - step),
+    "not a number": lambda o: optim.MultiplicativeLR(o, lambda step: math.nan if step == 2 else 0.5),
+    "restarts": lambda o: optim.ChainedScheduler(
+        [optim.CosineAnnealingWarmRestarts(o, 1, 2), optim.LambdaLR(o, lambda step: 1.0 - step)]
+    ),
+    # A cosine climbs from a rate below its bottom: PyTorch's is -0.03 at the sixth step.
+    "chained": lambda o: optim.ChainedScheduler(
+        [optim.CosineAnnealingLR(o, 4, 0.1), optim.StepLR(o, 3, 0.01), optim.CosineAnnealingLR(o, 3, 0.2)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEGATIVE)
+def test_a_rate_below_zero_is_refused_and_nothing_is_changed(name: str) -> None:
+    p = autodiff.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=1.0)
+    schedule = NEGATIVE[name](optimizer)
+    for _ in range(20):
+        before, group = schedule.state_dict(), dict(optimizer.param_groups[0])
+        p.grad = np.ones(1)
+        optimizer.step()
+        try:
+            schedule.step()
+        except ArgumentError as error:
+            assert "the rate of group 0 became" in str(error)  # noqa: PT017
+            break
+        assert optimizer.param_groups[0]["lr"] >= 0
+    else:
+        pytest.fail("no rate was refused")
+    assert schedule.state_dict() == before
+    assert optimizer.param_groups[0] == group
+
+
+def test_one_cycle_with_a_first_phase_of_no_step_begins_at_the_top() -> None:
+    optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=0.1, momentum=0.9)
+    schedule = optim.OneCycleLR(optimizer, 1.0, total_steps=10, pct_start=0.1, anneal_strategy="linear")
+    assert schedule.get_last_lr() == [1.0]
+    for _ in range(10):
+        optimizer.step()
+        schedule.step()
+    assert 0 <= schedule.get_last_lr()[0] < 1e-5
+
+
+def test_a_metric_that_is_no_number_is_refused() -> None:
+    schedule = optim.ReduceLROnPlateau(optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=0.1))
+    for metric in ("low", [1.0, 2.0], np.ones(2)):
+        with pytest.raises(ArgumentError, match="a metric is a number"):
+            schedule.step(metric)
+    assert schedule.last_epoch == 0
