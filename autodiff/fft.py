@@ -7,13 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from autodiff.core.errors import ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.dispatch import differentiable_of
 from autodiff.extras import require
 from autodiff.functions import named
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, different_axes
 from autodiff.ops.fft import _fit_length, _opposite
 from autodiff.ops.filters import cosine_transform
 from autodiff.ops.shaping import _floats, _tensor
@@ -56,10 +57,9 @@ def _many(name: str, axes: Any = None) -> Any:
     ) -> Any:
         if np.ndim(s) == 0 and s is not None:
             s = (s,)
-        if np.ndim(axes) == 0 and axes is not None:
-            axes = (axes,)
         if s is not None and axes is None:
             axes = tuple(range(-len(s), 0))
+        axes = None if axes is None else different_axes(name, axes, np.ndim(a))
         return ours(a, s, axes, norm, **({} if out is None else {"out": out}))
 
     return named(transform, name, f"``scipy.fft.{name}``; how SciPy computes (workers, plan) is of no account.")
@@ -98,10 +98,13 @@ def _cosines(name: str) -> Any:
         orthogonalize: Any = None,
     ) -> Any:
         t = _floats(x)
+        axis = normalize_axis_index(axis, t.ndim)
         if n is not None:
-            t = _fit_length(t, n, axis % t.ndim)
+            if n < 1:
+                raise ArgumentError(f"{name}: invalid number of data points ({n})")
+            t = _fit_length(t, n, axis)
         whole = norm == "ortho" if orthogonalize is None else bool(orthogonalize)
-        return cosine_transform.function(t, name, int(type), axis % max(t.ndim, 1), norm, whole)
+        return cosine_transform.function(t, name, int(type), axis, norm, whole)
 
     return named(transform, name, f"``scipy.fft.{name}`` of every type.")
 
@@ -121,7 +124,7 @@ def _many_cosines(name: str) -> Any:
         t, lengths = _tensor(x), [s] if np.ndim(s) == 0 and s is not None else s
         if axes is None:
             axes = range(-(t.ndim if lengths is None else len(lengths)), 0)
-        along = [axes] if np.ndim(axes) == 0 else list(axes)
+        along = different_axes(name, axes, t.ndim)
         if lengths is not None and len(lengths) != len(along):
             raise ShapeError(f"{name}: {len(lengths)} lengths for {len(along)} axes")
         for axis, n in zip(along, lengths or [None] * len(along), strict=True):

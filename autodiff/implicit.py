@@ -532,8 +532,8 @@ def least_squares(
     def cost(v: Any) -> Any:
         return 0.5 * f_scale**2 * np.sum(_LOSSES[loss]((residuals(v) / f_scale) ** 2))
 
-    bounds = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else tuple(bounds)  # type: ignore[attr-defined, call-overload]
-    low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in bounds)
+    limits: Any = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else bounds  # type: ignore[attr-defined]
+    low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in limits)
     start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
     jacobian: Callable[..., Any] = lambda v: _jacobian("least_squares", residuals, v, flat)
     result = optimize.least_squares(
@@ -555,10 +555,10 @@ def least_squares(
             " take method='dogbox'"
         )
     value = np.asarray(result.x, flat.dtype)
-    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):
+    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in limits):
         result.x = flat.unpack(_tensor(value))
         return result  # type: ignore[no-any-return]
-    equation, value = _held("least_squares", lambda v: grad(cost)(v), value, *_wide(bounds, flat))
+    equation, value = _held("least_squares", lambda v: grad(cost)(v), value, *_wide(limits, flat))
     result.x = _answer("least_squares", equation, value, flat)
     return result  # type: ignore[no-any-return]
 

@@ -169,9 +169,10 @@ class PPoly(_Piecewise):
     """
 
     def __init__(self, c: ArrayLike, x: ArrayLike, extrapolate: bool | str | None = None, axis: int = 0) -> None:
-        c = _floats(c)
-        axis = normalize_axis_index(axis, max(c.ndim - 1, 1))
-        self._begin(np.moveaxis(c, (axis, axis + 1), (0, 1)) if axis else c, _floats(x), extrapolate, axis)
+        powers = _floats(c)
+        axis = normalize_axis_index(axis, max(powers.ndim - 1, 1))
+        powers = np.moveaxis(powers, (axis, axis + 1), (0, 1)) if axis else powers
+        self._begin(powers, _floats(x), extrapolate, axis)
 
     def _begin(self, c: Any, x: Any, extrapolate: Any, axis: int) -> PPoly:
         if c.ndim < 2 or x.ndim != 1 or c.shape[1] != x.size - 1:

@@ -17,7 +17,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.extras import absent, require
 from autodiff.functions import constant_argument, named
-from autodiff.ops.common import bare, real_numbers
+from autodiff.ops.common import bare, different_axes, real_numbers, whole_number
 from autodiff.ops.elementwise import where
 from autodiff.ops.filters import slide, spline_coefficients
 from autodiff.ops.shaping import _floats, _tensor
@@ -86,19 +86,11 @@ _BEYOND = {
 
 def _each(name: str, value: Any, count: int) -> list[Any]:
     """One value for every axis."""
-    many = isinstance(value, (list, tuple, np.ndarray)) or (hasattr(value, "_node") and value.ndim)
+    many = isinstance(value, (list, tuple)) or np.ndim(bare(value))
     values = list(value) if many else [value] * count
     if len(values) != count:
         raise ShapeError(f"{name}: {len(values)} values for {count} axes")
     return values
-
-
-def _along(name: str, ndim: int, axes: Any) -> list[int]:
-    chosen = range(ndim) if axes is None else np.atleast_1d(axes).tolist()
-    found = [normalize_axis_index(axis, ndim) for axis in chosen]
-    if len(set(found)) != len(found):
-        raise ArgumentError(f"{name}: axes {tuple(found)} name one axis twice")
-    return found
 
 
 def _given(input: Any) -> Any:
@@ -140,7 +132,7 @@ def _widened(name: str, t: Any, lengths: dict[int, int], axes: list[int], mode: 
     modes, origins = _each(name, mode, len(axes)), _each(name, origin, len(axes))
     for axis, beyond, off in zip(axes, modes, origins, strict=True):
         k = lengths[axis]
-        before = k // 2 + int(off)
+        before = k // 2 + whole_number(f"{name}: origin", off)
         if not 0 <= before < k:
             raise ArgumentError(f"{name}: origin {off} lies outside a window of {k}")
         t = _continued(t, axis, before, k - 1 - before, beyond, cval)
@@ -233,7 +225,7 @@ def correlate(
            [1., 1.]])
     """
     t, w = _given(input), np.conj(_given(weights))
-    along = _along("correlate", t.ndim, axes)
+    along = different_axes("correlate", axes, t.ndim)
     if w.ndim != len(along):
         raise ShapeError(f"correlate: weights of {w.ndim} axes for {len(along)} axes of the input")
     if not t.size:
@@ -260,11 +252,11 @@ def convolve(
     array([1., 3., 2.])
     """
     w = _tensor(weights)
-    along = _along("convolve", _tensor(input).ndim, axes)
+    along = different_axes("convolve", axes, _tensor(input).ndim)
     if w.ndim != len(along):
         raise ShapeError(f"convolve: weights of {w.ndim} axes for {len(along)} axes of the input")
     even = {axis: k % 2 == 0 for axis, k in zip(sorted(along), w.shape, strict=True)}
-    origins = [-int(o) - even[axis] for axis, o in zip(along, _each("convolve", origin, len(along)), strict=True)]
+    origins = [-o - even[axis] for axis, o in zip(along, _each("convolve", origin, len(along)), strict=True)]
     return correlate(input, np.conj(np.flip(w)), output, mode, cval, origins, axes=axes)
 
 
@@ -333,7 +325,7 @@ def gaussian_filter(
     0.283212
     """
     t = _tensor(input)
-    along = _along("gaussian_filter", t.ndim, axes)
+    along = different_axes("gaussian_filter", axes, t.ndim)
     orders, sigmas, modes, radii = (_each("gaussian_filter", v, len(along)) for v in (order, sigma, mode, radius))
     for axis, width, k, beyond, size in zip(along, sigmas, orders, modes, radii, strict=True):
         if float(bare(width)) > 1e-15:
@@ -358,12 +350,13 @@ def uniform_filter1d(
     >>> uniform_filter1d(np.array([0.0, 3.0, 6.0]), 3).data
     array([1., 3., 5.])
     """
+    size = whole_number("uniform_filter1d: size", size)
     if size < 1:
         raise ArgumentError(f"uniform_filter1d: size must be at least 1, got {size}")
     if _tensor(input).dtype.kind not in "fc":  # whole numbers are rounded as SciPy rounds them
         there = require("scipy.ndimage").uniform_filter1d(bare(input), size, axis, output, mode, cval, origin)
         return wrap(there, None)  # type: ignore[no-any-return]
-    return correlate1d(input, np.full(int(size), 1.0 / size), axis, output, mode, cval, origin)
+    return correlate1d(input, np.full(size, 1.0 / size), axis, output, mode, cval, origin)
 
 
 def uniform_filter(
@@ -385,11 +378,11 @@ def uniform_filter(
     0.3333333333333333
     """
     t = _tensor(input)
-    along = _along("uniform_filter", t.ndim, axes)
+    along = different_axes("uniform_filter", axes, t.ndim)
     sizes, modes, origins = (_each("uniform_filter", v, len(along)) for v in (size, mode, origin))
     for axis, k, beyond, off in zip(along, sizes, modes, origins, strict=True):
         if k > 1:
-            t = uniform_filter1d(t, int(k), axis, output, beyond, cval, off)
+            t = uniform_filter1d(t, k, axis, output, beyond, cval, off)
     return _result(t, input, output)  # type: ignore[no-any-return]
 
 
@@ -428,7 +421,7 @@ def laplace(
     array([ 1.,  2., -3.])
     """
     t = _tensor(input)
-    along = _along("laplace", t.ndim, axes)
+    along = different_axes("laplace", axes, t.ndim)
     modes = _each("laplace", mode, len(along))
     return sum(  # type: ignore[return-value]
         correlate1d(t, [1.0, -2.0, 1.0], axis, output, beyond, cval) for axis, beyond in zip(along, modes, strict=True)
@@ -436,7 +429,7 @@ def laplace(
 
 
 def _derivatives(name: str, input: Any, sigma: Any, order: int, args: Any, axes: Any, more: Any) -> list[Any]:
-    along = _along(name, _tensor(input).ndim, axes)
+    along = different_axes(name, axes, _tensor(input).ndim)
     orders = [[order if axis == other else 0 for other in along] for axis in along]
     return [gaussian_filter(input, sigma, each, *args, axes=along, **more) for each in orders]  # type: ignore[arg-type]
 
@@ -467,7 +460,7 @@ def gaussian_gradient_magnitude(
 ) -> Tensor:
     """The length of a Gaussian filter's gradient, as ``scipy.ndimage.gaussian_gradient_magnitude``."""
     parts = _derivatives("gaussian_gradient_magnitude", input, sigma, 1, (output, mode, cval), axes, kwargs)
-    return np.sqrt(sum(part * part for part in parts))  # type: ignore[no-any-return]
+    return _result(np.sqrt(sum(part * part for part in parts)), input, output)  # type: ignore[no-any-return]
 
 
 # --- interpolation --------------------------------------------------------------------------------------------------
@@ -478,7 +471,7 @@ def spline_filter1d(
 ) -> Tensor:  # type: ignore[assignment]
     """The spline coefficients along an axis, as ``scipy.ndimage.spline_filter1d``."""
     t = _given(input)
-    if not 0 <= order <= 5:
+    if order not in range(6):
         raise ArgumentError(f"spline_filter1d: order must be 0 to 5, got {order}")
     if order > 1:
         t = t.astype(np.complex128 if t.dtype.kind == "c" else np.float64)
@@ -572,7 +565,7 @@ def map_coordinates(
     array([2.5])
     """
     t, places = _given(input), _tensor(coordinates)
-    if not 0 <= order <= 5 or mode not in _BEYOND:
+    if order not in range(6) or mode not in _BEYOND:
         raise ArgumentError(f"map_coordinates: order 0 to 5 and a mode of {', '.join(_BEYOND)}; got {order}, {mode!r}")
     if not places.ndim or places.shape[0] != t.ndim or t.ndim < 1:
         raise ShapeError(f"map_coordinates: coordinates of shape {places.shape} for an array of {t.ndim} axes")
@@ -670,6 +663,8 @@ def affine_transform(
     t, m = _tensor(input), _tensor(matrix)
     n = t.ndim
     if m.ndim == 2 and m.shape in ((n, n + 1), (n + 1, n + 1)):
+        if not np.array_equal(m._array[n:], np.eye(n + 1)[n:][: m.shape[0] - n]):
+            raise ArgumentError(f"affine_transform: the last row of the matrix is 0, ..., 0, 1; got {m._array[n]}")
         m, offset = m[:n, :n], m[:n, n]
     if m.shape not in ((n,), (n, n)):
         raise ShapeError(f"affine_transform: a matrix of shape {m.shape} for an array of {n} axes")
@@ -718,16 +713,16 @@ def _ranked(name: str, choose: Callable[..., Any], turned: bool = False) -> Call
     ) -> Any:
         t = _given(input)
         real_numbers(name, t)
-        along = sorted(_along(name, t.ndim, axes))
+        along = sorted(different_axes(name, axes, t.ndim))
         if size is None and footprint is None:
             raise ArgumentError(f"{name}: give size or footprint")
-        sizes = [int(k) for k in _each(name, size, len(along))] if footprint is None else []
+        sizes = [] if size is None else [whole_number(f"{name}: size", k) for k in _each(name, size, len(along))]
         kept = np.ones(sizes, bool) if footprint is None else np.asarray(bare(footprint), bool)
         if kept.ndim != len(along):
             raise ShapeError(f"{name}: a footprint of {kept.ndim} axes for {len(along)} axes of the input")
         if turned:  # a dilation looks the other way
             kept, origins = np.flip(kept), _each(name, origin, len(along))
-            origin = [-int(o) - (k % 2 == 0) for o, k in zip(origins, kept.shape, strict=True)]
+            origin = [-o - (k % 2 == 0) for o, k in zip(origins, kept.shape, strict=True)]
         if not t.size:
             return _result(t, input, output)
         lengths = dict(zip(along, kept.shape, strict=True))
@@ -765,7 +760,7 @@ def _along_one_axis(name: str, box: Callable[..., Any]) -> Callable[..., Any]:
         cval: float = 0.0,
         origin: int = 0,
     ) -> Any:
-        return box(input, int(size), None, output, mode, cval, origin, axes=axis)
+        return box(input, size, None, output, mode, cval, origin, axes=axis)
 
     return named(filtered, name, f"``scipy.ndimage.{name}``.")
 

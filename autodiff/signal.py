@@ -12,7 +12,7 @@ from autodiff.core.op import wrap
 from autodiff.extras import require
 from autodiff.functions import constant_argument
 from autodiff.ndimage import convolve1d, median_filter
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, different_axes, whole_number
 from autodiff.ops.filters import all_pole, slide
 from autodiff.ops.shaping import _floats, _tensor
 
@@ -145,7 +145,7 @@ def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any
         return x * k
     if x.size == 0 or k.size == 0:
         return wrap(np.array([]), None)
-    along = list(range(x.ndim)) if axes is None else sorted({a % x.ndim for a in np.atleast_1d(axes).tolist()})
+    along = different_axes("fftconvolve", axes, x.ndim)
     others = [a for a in range(x.ndim) if a not in along]
     if any(x.shape[a] != k.shape[a] and 1 not in (x.shape[a], k.shape[a]) for a in others):
         raise ShapeError(f"fftconvolve: shapes {x.shape} and {k.shape} do not broadcast on the axes {others}")
@@ -281,6 +281,8 @@ def sosfilt(sos: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     sections = _tensor(sos)
     if sections.ndim != 2 or sections.shape[1] != 6 or (bare(sections)[:, 3] != 1).any():
         raise ShapeError("sosfilt: sections (k, 6), each with a one in its fourth place")
+    if zi is not None and np.shape(bare(zi))[:1] != sections.shape[:1]:
+        raise ShapeError(f"sosfilt: zi of shape {np.shape(bare(zi))} for {sections.shape[0]} sections")
     y, after = _tensor(x), []
     for i in range(sections.shape[0]):
         if zi is None:
@@ -316,7 +318,7 @@ def filtfilt(
     top, bottom = _coefficients("filtfilt", b, a)
     samples = np.moveaxis(_tensor(x), axis, -1)
     size = max(top.size, bottom.size + 1)
-    edge = 0 if padtype is None else 3 * size if padlen is None else padlen
+    edge = 0 if padtype is None else 3 * size if padlen is None else max(padlen, 0)
     if samples.shape[-1] <= edge:
         raise ShapeError(f"filtfilt: {samples.shape[-1]} samples; padding by {edge} needs more")
     if edge:
@@ -504,7 +506,7 @@ def order_filter(a: Any, domain: Any, rank: int) -> Any:
     full = np.pad(t, [(n // 2, n // 2) for n in kept.shape])
     places = np.argwhere(kept).tolist()
     parts = [full[tuple(slice(i, i + n) for i, n in zip(place, t.shape, strict=True))] for place in places]
-    return np.sort(np.stack(parts), axis=0)[int(rank)]
+    return np.sort(np.stack(parts), axis=0)[whole_number("order_filter: rank", rank)]
 
 
 # --- filters designed: differentiable in their edges ------------------------------------------------------------------
@@ -574,7 +576,9 @@ def iirfilter(
     rp, rs = constant_argument("iirfilter", "rp", rp), constant_argument("iirfilter", "rs", rs)
     z, p, k = scipy.iirfilter(N, 1.0, rp, rs, btype="lowpass", analog=True, ftype=ftype, output="zpk")
     edges = np.atleast_1d(_tensor(Wn)) * (1.0 if fs is None else 2.0 / fs)
-    inside = np.asarray(bare(edges) > 0) & (bool(analog) | np.asarray(bare(edges) < 1))
+    inside = (
+        np.asarray(bare(edges) > 0) & (bool(analog) | np.asarray(bare(edges) < 1)) & (np.diff(bare(edges)) > 0).all()
+    )
     if edges.shape != ((1,) if kind in ("lowpass", "highpass") else (2,)) or not inside.all() or (analog and fs):
         raise ArgumentError(f"iirfilter: a {kind} with edges {bare(edges)} of the Nyquist frequency, analog={analog}")
     edges = edges if analog else 4.0 * np.tan(np.pi / 2 * edges)
@@ -685,6 +689,8 @@ def bessel(
 
 def _resonance(w0: Any, Q: Any, fs: float) -> tuple[Any, Any, Any]:
     centre = np.pi * 2 / fs * _tensor(w0)
+    if not 0 <= bare(centre) <= np.pi:
+        raise ArgumentError(f"iirnotch and iirpeak: w0 must lie between 0 and {fs / 2}, got {bare(w0)}")
     gain = 1 / (1 + np.tan(centre / Q / 2))  # three decibels below the peak at the edges of the band
     return centre, gain, np.stack([np.ones(()), -2 * gain * np.cos(centre), 2 * gain - 1])
 

@@ -7,11 +7,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.batching import Lanes
-from autodiff.core.errors import DTypeError
+from autodiff.core.errors import ArgumentError, DTypeError
 from autodiff.core.modes import ORDINARY, current_state
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.zero_times_infinity import finite, keep_zeros
@@ -93,6 +93,22 @@ def kept_product(g: Any, h: Any) -> Any:
     """``g h``, in which zero times infinity is zero, for rules that are not pointwise."""
     with np.errstate(invalid="ignore"):
         return keep_zeros(g, g * h, lambda part: part * h)
+
+
+def different_axes(name: str, axes: Any, ndim: int) -> list[int]:
+    """Axes counted from the front in the order in which they were named, each of them once; None stands for all."""
+    chosen = range(ndim) if axes is None else np.atleast_1d(axes).tolist()
+    found = [normalize_axis_index(axis, ndim) for axis in chosen]
+    if len(set(found)) != len(found):
+        raise ArgumentError(f"{name}: axes {tuple(found)} name one axis twice")
+    return found
+
+
+def whole_number(words: str, value: Any) -> int:
+    """``value`` as an int, which would cut off what 2.5 is more than 2."""
+    if int(value) != value:
+        raise ArgumentError(f"{words} must be a whole number, got {value!r}")
+    return int(value)
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.op import Primitive
 from autodiff.functions import named
 from autodiff.ops import shaping
-from autodiff.ops.common import axes_of, real_numbers
+from autodiff.ops.common import axes_of, real_numbers, whole_number
 from autodiff.ops.elementwise import conjugate, real
 from autodiff.ops.shaping import _tensor
 
@@ -61,7 +61,7 @@ def _no_out(out: Any) -> None:
 
 
 def _length(n: Any) -> Any:
-    return None if n is None else int(n)
+    return None if n is None else whole_number("fft: n", n)
 
 
 @dispatch.implements(np.fft.fft)
@@ -94,7 +94,7 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = N
     _no_out(out)
     x = _tensor(a)
     place = normalize_axis_index(axis, x.ndim)
-    length = 2 * (x.shape[place] - 1) if n is None else int(n)
+    length = 2 * (x.shape[place] - 1) if n is None else whole_number("irfft: n", n)
     if length < 1:
         raise ArgumentError(f"irfft: invalid number of data points ({length}); pass n=")
     half = _fit_length(x, length // 2 + 1, place)

@@ -454,3 +454,45 @@ def test_what_lies_beyond_the_border_has_a_gradient(name):
         "convolve2d": lambda c: ad.signal.convolve2d(x, np.ones((3, 3)), mode="same", fillvalue=c),
     }[name]
     check_gradients(beyond, np.array(0.3))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.fft.dct(np.ones(4), axis=5),
+        lambda m: m.fft.idst(np.ones(4), n=-1),
+        lambda m: m.fft.dctn(np.ones((2, 3)), axes=(0, 0)),
+        lambda m: m.fft.fftn(np.ones((2, 3)), axes=(0, -2)),
+        lambda m: m.fft.rfft(np.ones(4), n=2.5),
+        lambda m: m.fft.irfft(np.ones(4), n=2.5),
+        lambda m: m.signal.fftconvolve(np.ones((2, 3)), np.ones((2, 3)), axes=5),
+        lambda m: m.signal.fftconvolve(np.ones((2, 3)), np.ones((2, 3)), axes=(1, 1)),
+        lambda m: m.signal.order_filter(np.arange(3.0), np.ones(3), 1.5),
+        lambda m: m.signal.sosfilt([[1.0, 0.0, 0.0, 1.0, -0.5, 0.0]], np.ones(3), zi=np.ones((2, 2))),
+        lambda m: m.signal.butter(2, [0.5, 0.2], "band"),
+        lambda m: m.signal.butter(2, [0.2, 0.2], "stop"),
+        lambda m: m.signal.iirnotch(1.5, 2.0),
+        lambda m: m.signal.iirpeak(-0.1, 2.0),
+        lambda m: m.ndimage.uniform_filter1d(np.arange(4.0), 2.5),
+        lambda m: m.ndimage.maximum_filter1d(np.arange(4.0), 2.5),
+        lambda m: m.ndimage.shift(np.arange(4.0), 1.0, order=1.5),
+        lambda m: m.ndimage.affine_transform(np.ones((3, 3)), np.array([[1, 0, 0], [0, 1, 0], [1, 1, 2.0]])),
+    ],
+)
+def test_what_scipy_refuses_is_refused(call):
+    with pytest.raises((ValueError, TypeError, IndexError, RuntimeError)):
+        call(scipy)
+    with pytest.raises((AutodiffError, np.exceptions.AxisError)):
+        call(ad)
+
+
+def test_arguments_as_scipy_takes_them():
+    x, whole = np.arange(12.0).reshape(3, 4) ** 2, np.arange(12).reshape(3, 4) ** 2
+    same("ndimage.gaussian_filter", x, np.array(1.0))
+    same("ndimage.maximum_filter", x, np.array(3))
+    same("ndimage.gaussian_gradient_magnitude", whole, 1.0)
+    same("ndimage.affine_transform", x, np.array([[1, 0, 0.5], [0, 1, 0.25], [0, 0, 1]]))
+    same("ndimage.affine_transform", x, np.array([[1, 0, 0.5], [0, 1, 0.25]]))
+    same("signal.filtfilt", [0.5, 0.5], [1.0], x[2], padlen=-1)
+    same("fft.fftn", x, axes=(1, 0))
+    same("fft.dctn", x, axes=1)
