@@ -16,7 +16,7 @@ from autodiff.core.op import Primitive
 from autodiff.functions import named
 from autodiff.levels import tracked
 from autodiff.ops import assignment, elementwise, reductions, shaping
-from autodiff.ops.common import axes_of, bare, kept_product, real_numbers
+from autodiff.ops.common import axes_of, bare, kept_product, no_out, real_numbers
 from autodiff.ops.indexing import take_along_axis
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
@@ -420,7 +420,7 @@ def _quantiles(numpys: Any, ignore_nan: bool) -> Any:
         keepdims: bool = False,
         **kwargs: Any,
     ) -> Any:
-        shaping._no_out(name, out)
+        no_out(name, out)
         real_numbers(name, _tensor(a))
         weights = None if ignore_nan else kwargs.pop("weights", None)
         _no_weights(name, kwargs)
@@ -483,14 +483,14 @@ def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = F
     """Differentiable ``numpy.median``; of an even number the two in the middle share the gradient."""
     if not np.size(bare(a)):
         return reductions.mean(a, axis, None, out, keepdims)
-    shaping._no_out("median", out)
+    no_out("median", out)
     return _quantile(shaping._floats(a), 0.5, axis, "midpoint", keepdims, False, True)
 
 
 @dispatch.implements(np.nanmedian)
 def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """Differentiable ``numpy.nanmedian``."""
-    shaping._no_out("nanmedian", out)
+    no_out("nanmedian", out)
     if not np.size(bare(a)):
         return reductions.mean(a, axis, None, None, keepdims)
     return _quantile(shaping._floats(a), 0.5, axis, "midpoint", keepdims, True, True)
@@ -570,14 +570,14 @@ def _nan_extreme(
 @dispatch.implements(np.nanmax)
 def nanmax(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanmax``."""
-    shaping._no_out("nanmax", out)
+    no_out("nanmax", out)
     return _nan_extreme(a, axis, bool(keepdims), -np.inf, reductions.max, **kw)
 
 
 @dispatch.implements(np.nanmin)
 def nanmin(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanmin``."""
-    shaping._no_out("nanmin", out)
+    no_out("nanmin", out)
     return _nan_extreme(a, axis, bool(keepdims), np.inf, reductions.min, **kw)
 
 

@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.batching import Lanes
-from autodiff.core.errors import ArgumentError, DTypeError
+from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError
 from autodiff.core.modes import ORDINARY, current_state
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.zero_times_infinity import finite, keep_zeros
@@ -109,6 +109,14 @@ def whole_number(words: str, value: Any) -> int:
     if int(value) != value:
         raise ArgumentError(f"{words} must be a whole number, got {value!r}")
     return int(value)
+
+
+def no_out(name: str, out: Any) -> None:
+    """Refuse ``out=``, which NumPy's function of this name takes, and writes into a Tensor."""
+    if out is not None:
+        raise NotDifferentiableError(
+            f"autodiff.{name} takes no out=; np.{name}(..., out=t) writes into a Tensor t, or use the result"
+        )
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:

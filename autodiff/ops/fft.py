@@ -14,11 +14,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
-from autodiff.core.errors import ArgumentError, NotDifferentiableError
+from autodiff.core.errors import ArgumentError
 from autodiff.core.op import Primitive
 from autodiff.functions import named
 from autodiff.ops import shaping
-from autodiff.ops.common import axes_of, real_numbers, whole_number
+from autodiff.ops.common import axes_of, no_out, real_numbers, whole_number
 from autodiff.ops.elementwise import conjugate, real
 from autodiff.ops.shaping import _tensor
 
@@ -55,11 +55,6 @@ def _primitive(numpys: Callable[..., Any]) -> Primitive:
 fft_, ifft_ = _primitive(np.fft.fft), _primitive(np.fft.ifft)
 
 
-def _no_out(out: Any) -> None:
-    if out is not None:
-        raise NotDifferentiableError("np.fft functions with out= cannot be recorded; use the result")
-
-
 def _length(n: Any) -> Any:
     return None if n is None else whole_number("fft: n", n)
 
@@ -67,21 +62,21 @@ def _length(n: Any) -> Any:
 @dispatch.implements(np.fft.fft)
 def fft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.fft``."""
-    _no_out(out)
+    no_out("fft.fft", out)
     return fft_.function(a, _length(n), int(axis), norm)
 
 
 @dispatch.implements(np.fft.ifft)
 def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.ifft``."""
-    _no_out(out)
+    no_out("fft.ifft", out)
     return ifft_.function(a, _length(n), int(axis), norm)
 
 
 @dispatch.implements(np.fft.rfft)
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.rfft``: the first half of fft."""
-    _no_out(out)
+    no_out("fft.rfft", out)
     real_numbers("rfft", _tensor(a))
     full = fft_.function(a, _length(n), int(axis), norm)
     place = axis % full.ndim
@@ -91,7 +86,7 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = No
 @dispatch.implements(np.fft.irfft)
 def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.irfft``: ifft of the Hermitian extension, whose imaginary part is zero."""
-    _no_out(out)
+    no_out("fft.irfft", out)
     x = _tensor(a)
     place = normalize_axis_index(axis, x.ndim)
     length = 2 * (x.shape[place] - 1) if n is None else whole_number("irfft: n", n)
@@ -120,7 +115,7 @@ def _opposite(norm: Any) -> Any:
 @dispatch.implements(np.fft.hfft)
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.hfft``: irfft of the conjugate, with the opposite scaling."""
-    _no_out(out)
+    no_out("fft.hfft", out)
     x = _tensor(a)
     return irfft(conjugate.function(x), n, axis, _opposite(norm))
 
@@ -128,7 +123,7 @@ def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = No
 @dispatch.implements(np.fft.ihfft)
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.ihfft``: the conjugate of rfft, with the opposite scaling."""
-    _no_out(out)
+    no_out("fft.ihfft", out)
     return conjugate.function(rfft(a, n, axis, _opposite(norm)))
 
 
@@ -138,7 +133,7 @@ def _over_axes(numpys: Any, step: Any, last: Any = None, forwards: bool = False)
 
     @dispatch.implements(numpys)
     def transform(a: Any, s: Any = None, axes: Any = default, norm: Any = None, out: None = None) -> Any:
-        _no_out(out)
+        no_out(f"fft.{numpys.__name__}", out)
         x = _tensor(a)
         if axes is None:
             axes = tuple(range(x.ndim)) if s is None else tuple(range(x.ndim - len(s), x.ndim))

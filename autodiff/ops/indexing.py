@@ -12,7 +12,7 @@ from autodiff.batching import Lanes, is_batched
 from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Primitive, above
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, no_out
 
 P = Primitive
 
@@ -184,9 +184,9 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     array([2., 1.])
     """
     from autodiff.ops.elementwise import ordered
-    from autodiff.ops.shaping import _no_out, _tensor, ravel
+    from autodiff.ops.shaping import _tensor, ravel
 
-    _no_out("take", out)
+    no_out("take", out)
     x = ravel(a) if axis is None or not np.ndim(dispatch.bare(a)) else _tensor(a)  # a number is taken for a row
     place = 0 if axis is None else normalize_axis_index(axis, x.ndim)
     where = as_array(dispatch.bare(indices))

@@ -22,7 +22,7 @@ from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeErr
 from autodiff.core.op import Primitive
 from autodiff.levels import Ambiguous, tracked
 from autodiff.ops import elementwise, reductions, shaping
-from autodiff.ops.common import axes_of, bare, expand_reduced, quotient
+from autodiff.ops.common import axes_of, bare, expand_reduced, no_out, quotient
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.spectral import (
@@ -950,7 +950,7 @@ def matrix_power(a: Any, n: int) -> Any:
 @dispatch.implements(np.linalg.multi_dot)
 def multi_dot(arrays: Any, *, out: None = None) -> Any:
     """Differentiable ``numpy.linalg.multi_dot``, in the order that costs least."""
-    shaping._no_out("linalg.multi_dot", out)
+    no_out("linalg.multi_dot", out)
     parts = [_tensor(a) for a in arrays]
     if len(parts) < 2:
         raise ArgumentError("multi_dot: needs two arrays at least")

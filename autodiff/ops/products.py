@@ -13,7 +13,7 @@ from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, no_out
 from autodiff.ops.indexing import _scatter, scatter_
 
 P = Primitive
@@ -87,9 +87,8 @@ def dot(a: Any, b: Any, out: None = None) -> Any:
     11.0
     """
     from autodiff.ops.elementwise import multiply
-    from autodiff.ops.shaping import _no_out
 
-    _no_out("dot", out)
+    no_out("dot", out)
     left, right = np.ndim(bare(a)), np.ndim(bare(b))
     if left == 0 or right == 0:
         product = multiply.function(a, b)
@@ -124,9 +123,9 @@ def linalg_outer(x1: Any, x2: Any, /) -> Any:
 def outer(a: Any, b: Any, out: None = None) -> Any:
     """Differentiable ``numpy.outer`` of the flattened arguments."""
     from autodiff.ops.elementwise import multiply
-    from autodiff.ops.shaping import _no_out, reshape
+    from autodiff.ops.shaping import reshape
 
-    _no_out("outer", out)
+    no_out("outer", out)
     return multiply.function(reshape(a, (-1, 1)), reshape(b, (1, -1)))
 
 
@@ -324,9 +323,7 @@ def einsum(*operands: Any, out: None = None, optimize: Any = False, **kwargs: An
     array([[1., 0.],
            [0., 1.]])
     """
-    from autodiff.ops.shaping import _no_out
-
-    _no_out("einsum", out)
+    no_out("einsum", out)
     if kwargs:
         raise ArgumentError(f"einsum: {', '.join(kwargs)}= is not supported on tensors; cast with .astype")
     if not operands:

@@ -17,7 +17,7 @@ from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.functions import named
 from autodiff.ops import calculus, elementwise, reductions, shaping
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, no_out
 from autodiff.ops.indexing import add_at, getitem_, set_at
 from autodiff.ops.products import rows_of
 from autodiff.ops.shaping import _parts, _tensor
@@ -144,7 +144,7 @@ def extract(condition: Any, arr: Any) -> Any:
 @dispatch.implements(np.compress)
 def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
     """Differentiable ``numpy.compress``."""
-    shaping._no_out("compress", out)
+    no_out("compress", out)
     return _moved(lambda p: np.compress(dispatch.bare(condition), p, axis), a)
 
 
@@ -231,7 +231,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 @dispatch.implements(np.choose)
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     """Differentiable ``numpy.choose``."""
-    shaping._no_out("choose", out)
+    no_out("choose", out)
     parts = _parts("choose", choices)
     index = np.asarray(dispatch.bare(a)).astype(np.intp, casting="safe")
     index = (

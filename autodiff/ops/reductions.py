@@ -11,9 +11,9 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.batching import Lanes
-from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.op import Primitive
-from autodiff.ops.common import axes_of, bare, expand_reduced, kept_product, quotient, spread
+from autodiff.ops.common import axes_of, bare, expand_reduced, kept_product, no_out, quotient, spread
 from autodiff.ops.short_sums import is_short, summed
 
 P = Primitive
@@ -226,10 +226,7 @@ def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, 
     """
     from autodiff.ops.elementwise import astype, where_
 
-    if out is not None:
-        raise NotDifferentiableError(
-            f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead"
-        )
+    no_out(name, out)
     if dtype is not None:
         a = astype(a, dtype)
     if where is not True:

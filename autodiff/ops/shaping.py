@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive, above
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, no_out
 from autodiff.views import view_of
 
 P = Primitive
@@ -376,13 +376,6 @@ def _parts(name: str, arrays: Any, axis: Any = None) -> list[Any]:
     return list(arrays)
 
 
-def _no_out(name: str, out: Any) -> None:
-    if out is not None:
-        raise NotDifferentiableError(
-            f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead"
-        )
-
-
 @dispatch.implements(np.concatenate)
 def concatenate(
     arrays: Any, axis: int | None = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind"
@@ -404,7 +397,7 @@ def concatenate(
     >>> x.grad
     array([3.])
     """
-    _no_out("concatenate", out)
+    no_out("concatenate", out)
     parts = _parts("concatenate", arrays, axis)
     if dtype is not None or casting != "same_kind":  # NumPy refuses what it refuses, here of arrays without elements
         np.concatenate([np.empty(0, _tensor(part).dtype) for part in parts], dtype=dtype, casting=casting)  # type: ignore[call-overload]
@@ -422,7 +415,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, ca
     >>> autodiff.stack([autodiff.tensor(1.0), autodiff.tensor(2.0)]).shape
     (2,)
     """
-    _no_out("stack", out)
+    no_out("stack", out)
     parts = _parts("stack", arrays, axis)
     shapes = {np.shape(bare(part)) for part in parts}
     if len(shapes) > 1:
