@@ -29,6 +29,7 @@ from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _floats, _tensor
 from autodiff.ops.stable import gumbel_log_density, log1p_square, logistic_log_density
+from autodiff.ops.transcendental import beta_isf, beta_ppf, f_point, far_or, log_beta_end
 from autodiff.random import generator, shape_of_draws
 from autodiff.transforms import grad
 
@@ -569,40 +570,11 @@ def _gamma_entropy(a: Any) -> Any:
     return _from(a, 1e3, series, a + special.gammaln(a) + (1 - a) * special.psi(a))
 
 
-def _far_or(log_x: Any, make: Formula, formula: Formula, *args: Any) -> Any:
-    """``make(log_x)`` where x is the first term of its series to all digits, which SciPy's inverses lose there."""
-    far = bare(log_x) < -40
-    if not np.any(far):
-        return formula(*args)
-    if np.all(far):
-        return make(log_x)
-    *shapes, q = args
-    return where(far, make(where(far, log_x, -40.0)), formula(*shapes, where(far, 0.5, q)))
-
-
-def _log_beta_end(a: Any, b: Any, q: Any) -> Any:
-    """``log x`` with ``betainc(a, b, x) = q`` where x is small."""
-    return (np.log(q) + np.log(a) + special.betaln(a, b)) / a
-
-
-def _beta_ppf(a: Any, b: Any, q: Any) -> Any:
-    return _far_or(_log_beta_end(a, b, q), np.exp, special.betaincinv, a, b, q)
-
-
-def _beta_isf(a: Any, b: Any, q: Any) -> Any:
-    return _far_or(_log_beta_end(b, a, q), lambda log_rest: 1 - np.exp(log_rest), special.betainccinv, a, b, q)
-
-
 def _t_ppf(q: Any, df: Any) -> Any:
     low = bare(q) < 0.5
-    log_x = _log_beta_end(0.5 * df, 0.5, 2 * where(low, q, 1 - q))
+    log_x = log_beta_end(0.5 * df, 0.5, 2 * where(low, q, 1 - q))
     make = lambda log_x: where(low, -1.0, 1.0) * np.exp(0.5 * (np.log(df) - log_x))
-    return _far_or(log_x, make, special.stdtrit, df, q)
-
-
-def _f_inverse(own: Formula, other: Formula) -> Formula:
-    """The F point by both shares, of which the small one has all digits."""
-    return lambda q, n, d: d * own(0.5 * n, 0.5 * d, q) / (n * other(0.5 * d, 0.5 * n, q))
+    return far_or(log_x, make, special.stdtrit, df, q)
 
 
 def _from(a: Any, least: float, formula: Formula, below: Any) -> Any:
@@ -903,8 +875,8 @@ beta = Continuous(
     "beta",
     _beta_logpdf,
     lambda z, a, b: special.betainc(a, b, z),
-    lambda q, a, b: _beta_ppf(a, b, q),
-    lambda q, a, b: _beta_isf(a, b, q),
+    lambda q, a, b: beta_ppf(a, b, q),
+    lambda q, a, b: beta_isf(a, b, q),
     lambda a, b: a / (a + b),
     lambda a, b: a * b / ((a + b) ** 2 * (a + b + 1)),
     _beta_entropy,
@@ -960,8 +932,8 @@ f = Continuous(
         - special.betaln(0.5 * n, 0.5 * d)
     ),
     lambda z, n, d: special.fdtr(n, d, z),
-    _f_inverse(_beta_ppf, _beta_isf),
-    _f_inverse(_beta_isf, _beta_ppf),
+    lambda q, n, d: f_point(n, d, q, beta_ppf, beta_isf),
+    lambda q, n, d: f_point(n, d, q, beta_isf, beta_ppf),
     lambda n, d: _from(d, 2, lambda d: d / (d - 2), np.inf),
     _f_var,
     lambda n, d: _beta_entropy(0.5 * n, 0.5 * d) + np.log(d) - np.log(n) + 2 * _psi_gain(0.5 * d, 0.5 * n),

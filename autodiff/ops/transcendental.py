@@ -15,6 +15,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.errors import NotDifferentiableError
 from autodiff.core.op import Primitive, registry
+from autodiff.extras import require
 from autodiff.functions import named
 from autodiff.ops import hypergeometric
 from autodiff.ops.common import bare, quotient, real_numbers
@@ -95,6 +96,41 @@ zeta_slope: Primitive = Primitive(
     pointwise=True,
     real_only=True,
 )
+
+
+# --- points of the beta and the F distribution ----------------------------------------------------------------------
+
+
+def far_or(log_x: Any, make: Any, formula: Any, *args: Any) -> Any:
+    """``make(log_x)`` where x is the first term of its series to all digits, which SciPy's inverses lose there."""
+    far = bare(log_x) < -40
+    if not np.any(far):
+        return formula(*args)
+    if np.all(far):
+        return make(log_x)
+    *shapes, q = args
+    return np.where(far, make(np.where(far, log_x, -40.0)), formula(*shapes, np.where(far, 0.5, q)))
+
+
+def log_beta_end(a: Any, b: Any, q: Any) -> Any:
+    """``log x`` with ``betainc(a, b, x) = q`` where x is small."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.log(q) + np.log(a) + require("scipy.special").betaln(a, b)) / a
+
+
+def beta_ppf(a: Any, b: Any, q: Any) -> Any:
+    """``x`` with ``betainc(a, b, x) = q``."""
+    return far_or(log_beta_end(a, b, q), np.exp, require("scipy.special").betaincinv, a, b, q)
+
+
+def beta_isf(a: Any, b: Any, q: Any) -> Any:
+    """``x`` with ``betaincc(a, b, x) = q``."""
+    return far_or(log_beta_end(b, a, q), lambda log: 1 - np.exp(log), require("scipy.special").betainccinv, a, b, q)
+
+
+def f_point(n: Any, d: Any, q: Any, own: Any, other: Any) -> Any:
+    """A point of the F distribution by both shares, of which the small one has all digits."""
+    return d * own(0.5 * n, 0.5 * d, q) / (n * other(0.5 * d, 0.5 * n, q))
 
 
 # --- the others, once scipy.special is there ------------------------------------------------------------------------
@@ -445,7 +481,7 @@ def define(s: Any, define: Any) -> None:
         return sign * np.sin(np.where(bare(angle) < 0, np.pi / 2 + angle, np.pi / 2 - angle))
 
     def zetac(x: Any) -> Any:
-        far = bare(x) > 1
+        far = (bare(x) > 1) & np.isfinite(bare(x))
         near = registry["riemann_zeta"].function(np.where(far, 0.0, x)) - 1  # type: ignore[operator]
         return np.where(far, registry["zeta"].function(np.where(far, x, 2.0), 2.0), near)
 
@@ -455,6 +491,10 @@ def define(s: Any, define: Any) -> None:
     def whole(k: Any) -> Any:
         return np.floor(np.asarray(bare(k), float))
 
+    def left(n: Any, k: Any) -> Any:
+        """``n - k``; 1 where none is left."""
+        return np.where(whole(k) < bare(n), n - whole(k), 1.0)
+
     made = {
         "chdtr": lambda v, x: s.gammainc(v / 2.0, x / 2.0),
         "chdtrc": lambda v, x: s.gammaincc(v / 2.0, x / 2.0),
@@ -463,25 +503,27 @@ def define(s: Any, define: Any) -> None:
         "gdtrc": lambda a, b, x: s.gammaincc(b, a * x),
         "pdtr": lambda k, m: s.gammaincc(whole(k) + 1, m),
         "pdtrc": lambda k, m: s.gammainc(whole(k) + 1, m),
-        "bdtr": lambda k, n, p: s.betaincc(whole(k) + 1, n - whole(k), p),
-        "bdtrc": lambda k, n, p: s.betainc(whole(k) + 1, n - whole(k), p),
+        "bdtr": lambda k, n, p: np.where(whole(k) < bare(n), s.betaincc(whole(k) + 1, left(n, k), p), 1.0),
+        "bdtrc": lambda k, n, p: np.where(
+            whole(k) < 0, 1.0, np.where(whole(k) < bare(n), s.betainc(np.maximum(whole(k), 0) + 1, left(n, k), p), 0.0)
+        ),
         "nbdtr": lambda k, n, p: s.betainc(n, whole(k) + 1, p),
         "nbdtrc": lambda k, n, p: s.betaincc(n, whole(k) + 1, p),
         "fdtr": by_shares(s.betainc, s.betaincc),
         "fdtrc": by_shares(s.betaincc, s.betainc),
         "inv_boxcox1p": lambda y, lmbda: np.expm1(y * log1p_ratio(lmbda * y)),
         "radian": lambda d, m, sec: (d + m / 60 + sec / 3600) * (np.pi / 180),
-        "cotdg": lambda x: 1 / np.tan(half_turn(x)[0]),
+        "cotdg": lambda x: cosdg(x) / sindg(x),
         "k0e": scaled(0.0),
         "k1e": scaled(1.0),
-        "bdtri": lambda k, n, y: s.betainccinv(whole(k) + 1, n - whole(k), y),
-        "nbdtri": lambda k, n, y: s.betaincinv(n, whole(k) + 1, y),
+        "bdtri": lambda k, n, y: beta_isf(whole(k) + 1, n - whole(k), y),
+        "nbdtri": lambda k, n, y: beta_ppf(n, whole(k) + 1, y),
         "pdtri": lambda k, y: s.gammainccinv(whole(k) + 1, y),
-        "fdtri": lambda n, d, y: d * s.betaincinv(n / 2.0, d / 2.0, y) / (n * s.betainccinv(d / 2.0, n / 2.0, y)),
+        "fdtri": lambda n, d, y: f_point(n, d, y, beta_ppf, beta_isf),
         "zetac": zetac,
         "sindg": sindg,
         "cosdg": cosdg,
-        "tandg": lambda x: np.tan(half_turn(x)[0]),
+        "tandg": lambda x: sindg(x) / cosdg(x),
     }
     for name, composition in made.items():
         dispatch.implements(getattr(s, name))(_of_tensors(name, composition, getattr(s, name)))
@@ -494,6 +536,9 @@ def _of_tensors(name: str, composition: Any, ufunc: Any) -> Any:
         tensors = [_tensor(a) for a in args]
         if real:
             real_numbers(name, *tensors)
-        return composition(*tensors)
+        made = composition(*tensors)
+        with np.errstate(all="ignore"):
+            none = np.isnan(ufunc(*map(bare, tensors)))  # no value, no derivative: a count or a parameter that is none
+        return np.where(none, sum(t * np.nan for t in tensors), made) if np.any(none) else made
 
     return named(function, name, f"``scipy.special.{name}``, composed of differentiable functions.")

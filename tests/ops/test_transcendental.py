@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -250,3 +251,44 @@ def test_spherical_bessel_functions_as_scipys():
             f(0.5, z)
     assert ad.grad(lambda t: ours.spherical_jn(1, t))(0.0) == 1 / 3
     assert [float(ad.grad(ad.grad(f))(0.0)) for f in (special.ber, special.bei)] == [0.0, 0.5]
+
+
+def test_older_distribution_functions_have_no_value_where_scipys_have_none():
+    counts, shares = [-2.0, -0.5, 0.0, 2.5, 4.0, 5.0, np.nan], [-0.1, 0.0, 1e-200, 0.3, 1.0, 1.5, np.nan]
+    sizes = [-1.0, 0.0, 1e-300, 0.5, 3.0, np.inf, np.nan]
+    for name, *arguments in (
+        ("pdtr", counts[:-1], sizes),
+        ("pdtrc", counts[:-1], sizes),
+        ("pdtri", [-1, 0, 5], shares),
+        ("bdtr", counts, [0, 1, 4], shares),
+        ("bdtrc", counts, [0, 1, 4], shares),
+        ("bdtri", counts, [0, 1, 4], shares),
+        ("nbdtr", [-1, 0, 3], [-1, 0, 1, 4], shares),
+        ("nbdtrc", [-1, 0, 3], [-1, 0, 1, 4], shares),
+        ("nbdtri", [-1, 0, 3], [1, 4], shares),
+        ("gdtr", [-1.0, 2.0], sizes, sizes),
+        ("fdtr", sizes[:-2], sizes[:-2], sizes),
+        ("tandg", [0.0, 45.0, 90.0, 135.0, 180.0]),
+        ("cotdg", [0.0, 45.0, 90.0, 135.0, 270.0]),
+        ("zetac", [0.5, 1.0, 1.5, 40.0, np.inf]),
+    ):
+        for given in itertools.product(*arguments):
+            with np.errstate(all="ignore"):
+                right = getattr(special, name)(*given)
+                last = ad.tensor(float(given[-1]), requires_grad=True)
+                got = getattr(ad.special, name)(*given[:-1], last)
+                np.testing.assert_allclose(got.data, right, rtol=1e-12, err_msg=f"{name}{given}")
+                if np.isnan(right):
+                    got.backward()
+                    assert np.isnan(last.grad), (name, given)
+
+
+def test_binomial_points_of_tiny_probabilities():
+    # betainc(a, b, x) is x^a / (a B(a, b)) there, so that its inverse in y has the slope x / (a y).
+    y = 1e-200
+    x = (y * 4 * special.beta(4.0, 4.0)) ** 0.25
+    np.testing.assert_allclose(ad.special.nbdtri(3, 4, y).item(), x, rtol=1e-12)
+    np.testing.assert_allclose(ad.grad(lambda y: ad.special.nbdtri(3, 4, y))(y), x / (4 * y), rtol=1e-12)
+    rest = (y * 4 * special.beta(2.0, 4.0)) ** 0.25  # of bdtri(1, 5, y) = 1 - rest
+    assert ad.special.bdtri(1.0, 5, y).item() == 1.0
+    np.testing.assert_allclose(ad.grad(lambda y: ad.special.bdtri(1.0, 5, y))(y), -rest / (4 * y), rtol=1e-12)
