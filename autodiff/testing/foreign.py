@@ -4,13 +4,14 @@ own engine.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import AutodiffError
+from autodiff.core.errors import ArgumentError, AutodiffError
 from autodiff.testing.arguments import dense, plain
 from autodiff.testing.problem import BEND, HASTY, PROBLEMS, Problem
 from autodiff.testing.report import Report
@@ -97,6 +98,11 @@ def laws_of(check: Callable[..., Report], *args: object, **kwargs: object) -> di
     *args, **kwargs
         Of the check.
 
+    Raises
+    ------
+    ArgumentError
+        If ``check`` is none.
+
     Returns
     -------
     dict of str to str
@@ -134,13 +140,33 @@ def laws_of(check: Callable[..., Report], *args: object, **kwargs: object) -> di
 
 def problem_of(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Problem:
     """What a check would compare."""
-    token = PROBLEMS.set([])
+    found: list[Problem] = []
+    token = PROBLEMS.set(found)
     try:
-        check(*args, **{**(kwargs or {}), "raises": False})
-        (problem,) = PROBLEMS.get() or []
-        return problem
+        _called(check, args, kwargs or {})
     finally:
         PROBLEMS.reset(token)
+    if len(found) != 1:
+        raise _no_check(check)
+    return found[0]
+
+
+def _called(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """The report of a check."""
+    try:
+        taken = inspect.signature(check).parameters
+    except (TypeError, ValueError):  # no function, or one of C's
+        raise _no_check(check) from None
+    if "raises" not in taken and all(p.kind is not p.VAR_KEYWORD for p in taken.values()):
+        raise _no_check(check)
+    return check(*args, **{**kwargs, "raises": False})
+
+
+def _no_check(check: Any) -> ArgumentError:
+    return ArgumentError(
+        "the first argument is a check of one function, such as check_gradients, got"
+        f" {getattr(check, '__name__', type(check).__name__)}; write laws_of(check_gradients, f, *args), or mutants_of"
+    )
 
 
 def _without_elements(value: Any) -> Any:
@@ -282,7 +308,7 @@ def _bent(
     """The report of a check whose gradients pass through a function."""
     tokens = BEND.set(bend), HASTY.set(hasty)
     try:
-        return check(*args, **{**kwargs, "raises": False})
+        return _called(check, args, kwargs)
     finally:
         BEND.reset(tokens[0])
         HASTY.reset(tokens[1])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +71,8 @@ def gradcase(
     function : callable, optional
         Of a bare ``@gradcase``.
     dtypes : sequence of str
-        "float64" is compared with the numerical reference; any other, in which the function is then computed, with
-        the gradient in float64.
+        Of real floating-point numbers. "float64" is compared with the numerical reference; any other, in which the
+        function is then computed, with the gradient in float64.
     layouts : sequence of str
         Among "contiguous", "fortran", "gapped" and "reversed".
     orders : sequence of int, optional
@@ -84,7 +84,8 @@ def gradcase(
     Raises
     ------
     ArgumentError
-        For an unknown dtype, layout, order or check; when the test runs, for a function that returns something else.
+        For an unknown dtype, layout, order or check, or none of them; when the test runs, for a function that returns
+        something else.
 
     Examples
     --------
@@ -99,19 +100,22 @@ def gradcase(
         def test_my_function(rng):
             return MyFunction, (rng.normal(size=3),)
     """
-    chosen = orders or ((1,) if check == "pair" else (1, 2))
-    if set(layouts) - set(_LAYOUTS) or set(chosen) - {1, 2}:
-        raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
     if check not in _CHECKS:
         raise ArgumentError(f"gradcase: check must be among {tuple(_CHECKS)}, got {check!r}")
-    for name in dtypes:
-        try:
-            np.dtype(name)
-        except TypeError as error:
-            raise ArgumentError(f"gradcase: NumPy knows no dtype {name!r}") from error
+    chosen = ((1,) if check == "pair" else (1, 2)) if orders is None else orders
+    for option, values, such in (
+        ("dtypes", dtypes, ("float64",)),
+        ("layouts", layouts, ("reversed",)),
+        ("orders", chosen, (1,)),
+    ):
+        # Without a case the test would never run.
+        if isinstance(values, str) or not isinstance(values, Iterable) or not list(values):
+            raise ArgumentError(f"gradcase: {option} is a sequence that is not empty, such as {such}, got {values!r}")
+    if set(layouts) - set(_LAYOUTS) or set(chosen) - {1, 2}:
+        raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
     cases = [
         (d, layout, order)
-        for d in dtypes
+        for d in map(_precision, dtypes)
         for layout in layouts
         for order in chosen
         if d == "float64" or order == min(chosen)
@@ -142,6 +146,17 @@ def gradcase(
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def _precision(dtype: Any) -> str:
+    """The name of a floating-point dtype, however it is told: "double" is float64."""
+    try:
+        known = np.dtype(dtype)
+    except TypeError as error:
+        raise ArgumentError(f"gradcase: NumPy knows no dtype {dtype!r}") from error
+    if known.kind != "f":
+        raise ArgumentError(f"gradcase: dtypes are those of real floating-point numbers, got {dtype!r}")
+    return known.name
 
 
 def _returned(function: Callable[..., Any], value: Any, pair: bool) -> Sequence[Any]:

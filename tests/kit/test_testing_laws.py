@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from autodiff.core.errors import ArgumentError
 from autodiff.core.op import registry
 from autodiff.extend import Fused, Primitive
 from autodiff.testing import check_jax, check_pair, check_torch
+from autodiff.testing.foreign import mutants_of
 from autodiff.testing.laws import LAWS, laws_of
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
@@ -124,6 +126,13 @@ def test_pairs_obey_the_laws_or_are_told_which_they_break():
     assert list(laws_of(check_pair, np.square, by_memory, x)) == ["layout does not matter"]
     whole = lambda g, x: np.ones((2, 2)) if not x.size else g * 2 * x
     assert list(laws_of(check_pair, np.square, whole, x)) == ["inputs without elements"]
+
+
+@pytest.mark.parametrize("what", [np.sin, np.square, 3, lambda x: x, sorted])
+def test_laws_and_mutants_are_those_of_a_check(what):
+    for use in (laws_of, mutants_of):
+        with pytest.raises(ArgumentError, match=r"write laws_of\(check_gradients, f, \*args\)"):
+            use(what, np.ones(2))
 
 
 def test_pytorchs_functions_obey_the_laws():

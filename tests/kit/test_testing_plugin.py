@@ -311,8 +311,34 @@ def test_a_case_that_returns_something_else_is_a_usage_error(check, value):
     request = types.SimpleNamespace(node=types.SimpleNamespace(user_properties=[]))
     with pytest.raises(ArgumentError, match="test_mine must return"):
         made(request=request, dtype="float64", layout="contiguous", order=1)
-    with pytest.raises(ArgumentError, match="float12"):
-        gradcase(test_mine, dtypes=("float12",))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dtypes": ("float12",)}, "no dtype 'float12'"),
+        ({"dtypes": "float64"}, "dtypes is a sequence that is not empty"),
+        ({"dtypes": ("int64",)}, "floating-point numbers, got 'int64'"),
+        ({"dtypes": ()}, "that is not empty"),
+        ({"layouts": "reversed"}, "layouts is a sequence that is not empty"),
+        ({"layouts": []}, "that is not empty"),
+        ({"orders": 2}, "orders is a sequence that is not empty"),
+        ({"orders": ()}, "that is not empty"),
+    ],
+)
+def test_options_without_a_case_are_refused(options, words):
+    with pytest.raises(ArgumentError, match=words):
+        gradcase(lambda: (np.sin, (np.ones(2),)), **options)
+
+
+@pytest.mark.parametrize("dtype", ["double", "f8", np.float64, np.dtype(float), "float64"])
+def test_float64_is_compared_with_numbers_however_it_is_told(dtype):
+    def test_sine():
+        return np.sin, (np.ones(2),)
+
+    made = gradcase(test_sine, dtypes=[dtype], orders=(1,))
+    (cases,) = (mark.args[1] for mark in made.pytestmark if mark.name == "parametrize")
+    assert {name for name, *_ in cases} == {"float64"}
 
 
 UNUSUAL = """
