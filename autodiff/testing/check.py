@@ -35,7 +35,7 @@ def check_gradients(
     ----------
     f : callable
         Takes Tensors for ``args`` and returns a Tensor, or a tuple, list or dict of Tensors of any shape. It must
-        compute the same thing at every call. A module is checked with its parameters.
+        compute the same thing at every call. A module is checked with its parameters; its buffers stay as they are.
     *args
         Floating and complex arrays, alone or in dicts and lists, and Python floats are differentiated with respect to,
         in float64; anything else (integers, masks, None) is passed on.
@@ -113,6 +113,7 @@ class _Traced(Problem):
 
         self.f = f
         self.parameters: list[Any] = []
+        self.buffers = list(getattr(f, "buffers", tuple)())
         for path, parameter in getattr(f, "named_parameters", dict)():
             if parameter.requires_grad and parameter.dtype.kind in "fc":
                 self.parameters.append(parameter)
@@ -190,16 +191,18 @@ class _Traced(Problem):
 
     @contextlib.contextmanager
     def _placed(self, arrays: Sequence[Any]) -> Iterator[None]:
-        """The parameters have these values within the block."""
-        kept = [p._array for p in self.parameters]
+        """The parameters have these values within the block, and buffers, such as running statistics, are afterwards
+        what they were.
+        """
+        kept, held = [p._array for p in self.parameters], [b._array.copy() for b in self.buffers]
         try:
             values = self.arguments.values(arrays, wide=False)
             for parameter, array in zip(self.parameters, values[len(arrays) - len(kept) :], strict=True):
                 parameter._rebind(array)
             yield
         finally:
-            for parameter, array in zip(self.parameters, kept, strict=True):
-                parameter._rebind(array)
+            for tensor, array in zip([*self.parameters, *self.buffers], [*kept, *held], strict=True):
+                tensor._rebind(array)
 
     def forward_derivative(self, directions: Sequence[Any]) -> float | None:
         from autodiff import jvp
@@ -212,7 +215,8 @@ class _Traced(Problem):
             return _floats(self.f(*args, **kwargs))
 
         try:
-            tangents = jvp(outs, self.base, directions)[1]
+            with self._placed(self.base):
+                tangents = jvp(outs, self.base, directions)[1]
         except NotDifferentiableError as error:
             self.arguments.notes.append(f"not checked: forward mode ({error})")
             return None

@@ -318,3 +318,14 @@ def test_verify_compares_what_it_is_given_or_refuses():
     for given in (np.arange(3), 1, np.ones(3, complex), None):
         with pytest.raises(ArgumentError, match="nothing to compare"):
             verify(right, given)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_running_statistics_of_a_module_are_what_they_were(affine):
+    layer = ad.nn.Sequential(ad.nn.BatchNorm1d(3, affine=affine), ad.nn.Tanh())
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    layer(x)
+    before = layer.state_dict()
+    assert check_gradients(layer, x).verdict == "pass"
+    for name, held in layer.state_dict().items():
+        np.testing.assert_array_equal(held, before[name], err_msg=name)
