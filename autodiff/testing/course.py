@@ -196,9 +196,21 @@ def _cases(module: str | ModuleType) -> Iterator[CourseCase]:
 
 
 def gradient_tests(*modules: str | ModuleType) -> Callable[..., None]:
-    """A test function of pytest's with one case for every pair and loss in modules."""
+    """A test function of pytest's with one case for every pair and loss in modules.
+
+    Raises
+    ------
+    ArgumentError
+        If there are none, or no inputs are known for one.
+    """
     pytest = require("pytest")
     found = cases(*modules)
+    if not found:
+        names = ", ".join(getattr(module, "__name__", str(module)) for module in modules)
+        raise ArgumentError(
+            f"gradient_tests: {names or 'no module'} defines no <name>_forward with <name>_backward, and no loss whose"
+            " inputs are known"
+        )
 
     def test_gradients(case: CourseCase) -> None:
         case.check()

@@ -156,7 +156,7 @@ def _precision(dtype: Any) -> str:
         raise ArgumentError(f"gradcase: NumPy knows no dtype {dtype!r}") from error
     if known.kind != "f":
         raise ArgumentError(f"gradcase: dtypes are those of real floating-point numbers, got {dtype!r}")
-    return known.name
+    return str(known.name)
 
 
 def _returned(function: Callable[..., Any], value: Any, pair: bool) -> Sequence[Any]:

@@ -136,6 +136,12 @@ def test_a_teachers_file_makes_one_test_for_each(layers):
     test(test.pytestmark[0].args[1][0])
 
 
+def test_a_teachers_file_without_a_test_is_refused():
+    for modules in ((), (types.ModuleType("empty"),)):
+        with pytest.raises(ArgumentError, match="defines no <name>_forward"):
+            gradient_tests(*modules)
+
+
 def test_a_wrong_layer_is_named(layers):
     layers.affine_backward = lambda dout, cache: (dout @ cache[1].T, cache[0].reshape(4, -1).T @ dout, dout.mean(0))
     with pytest.raises(GradientMismatch, match=r"float64\[4, 6\]"):

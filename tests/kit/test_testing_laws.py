@@ -124,6 +124,13 @@ def test_pairs_obey_the_laws_or_are_told_which_they_break():
     assert "reruns agree to the bit" in laws_of(check_pair, np.square, forgetful, x)
     by_memory = lambda g, x: (g.ravel("K") * 2 * x.ravel("K")).reshape(x.shape)
     assert list(laws_of(check_pair, np.square, by_memory, x)) == ["layout does not matter"]
+
+    def refuses(g, x):
+        if not x.flags.c_contiguous:
+            raise RuntimeError("only C")
+        return g * 2 * x
+
+    assert laws_of(check_pair, np.square, refuses, x) == {"layout does not matter": "RuntimeError: only C"}
     whole = lambda g, x: np.ones((2, 2)) if not x.size else g * 2 * x
     assert list(laws_of(check_pair, np.square, whole, x)) == ["inputs without elements"]
 
