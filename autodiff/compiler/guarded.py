@@ -17,13 +17,13 @@ from autodiff import kernels
 from autodiff.compiler.emit import defined
 from autodiff.compiler.record import Unrecordable
 from autodiff.compiler.trace import layout_of
-from autodiff.compiler.tracer import Declared, gradient_of
+from autodiff.compiler.tracer import Declared, gradient_of, values_of
 from autodiff.core.graph import Variable
 from autodiff.tensor import Tensor
 
 __all__ = ["END", "Taking", "Traced", "Watch"]
 
-_SIMPLE = frozenset({bool, int, float, str, tuple, type(None)})
+_SIMPLE = frozenset({bool, int, float, str, type(None)})
 _NUMBERS, _TEXT = (np.ndarray, int, float, complex), (np.str_, np.bytes_)
 END: Any = object()
 #: So often the code for a call that finds all as it was is written again, each time in some milliseconds.
@@ -36,14 +36,13 @@ class Watch:
     """Everything that is declared as it was at some call, by identity: what a call finds unchanged need not be read."""
 
     def __init__(self, declared: Declared) -> None:
-        parts = [part.__dict__ for module in declared.modules for part in module.modules()]
-        self.dicts = [*parts, *(value for names in parts for value in names.values() if value.__class__ is dict)]
-        self.dicts += [leaf.hooks for leaf in map(_NODE, declared.tensors()) if leaf.__class__ is Variable]
+        self.containers = declared.containers()
+        self.tensors = declared.tensors(self.containers)
+        self.leaves = [t._node for t in self.tensors if t._node.__class__ is Variable]
+        self.containers += [leaf.hooks for leaf in self.leaves]
         self.optimizers = declared.optimizers
         records = [(one, one.ordinary() if hasattr(one, "ordinary") else None) for one in self.optimizers]
         self.records = [(one, record) for one, record in records if record is not None]
-        self.tensors = declared.tensors()
-        self.leaves = [t._node for t in self.tensors if t._node.__class__ is Variable]
         #: Each leaf's place among what changes from call to call: arrays, then gradients.
         self.places = {id(leaf): place for place, leaf in enumerate(self.leaves, len(self.tensors))}
         self.expected = [*map(_DATA, self.tensors), *map(_GRAD, self.leaves)]
@@ -57,7 +56,7 @@ class Watch:
             groups,
             *map(_PARAMS, groups),
             *[record.states_of(optimizer) for optimizer, record in self.records],
-            *map(dict.values, self.dicts),
+            *map(values_of, self.containers),
             (END,),
         )
 
@@ -100,29 +99,41 @@ class Watch:
             held = zip(record.places(optimizer), record.states_of(optimizer), strict=True)
             tests += [f"{name(where)}[{name(key)}] is {name(value)}" for (where, key), value in held]
             tests.append(f"{name(optimizer)}.state is {name(optimizer.state)}")
-        if self.dicts:
-            scope["dicts"] = self.dicts
-            tests.append(f"[*map(len, dicts)] == {list(map(len, self.dicts))}")
-        for one in self.dicts:
-            tests += [f"{name(one)}[{key!r}] is {name(value)}" for key, value in one.items()]
+        if self.containers:
+            scope["containers"] = self.containers
+            tests.append(f"[*map(len, containers)] == {list(map(len, self.containers))}")
+        for one in self.containers:
+            if isinstance(one, dict):
+                tests += [f"{name(one)}[{key!r}] is {name(value)}" for key, value in one.items()]
+            elif isinstance(one, list):
+                tests.append(f"[*map(id, {name(one)})] == {name(list(map(id, one)))}")
         lines = [f"if not ({' and '.join(tests[i : i + 40])}): return MISS" for i in range(0, len(tests), 40)]
         return ["try:", *(f"    {line}" for line in lines), "except KeyError:", "    return MISS"] if lines else []
 
     def facts(self, numbers: dict[int, Any]) -> Any:
         """What a trace depends on, as part of a key: how tensors lie, which ask for gradients and have them, and what
-        modules hold besides, and hooks: numbers and text by value, anything else by identity.
+        modules hold besides, and hooks: which tensor and which container where, numbers and text by value, anything
+        else by identity.
 
         What has been met is kept in ``numbers``, so that no other thing can come to have its identity.
         """
         found: list[Any] = [
             (layout_of(t._data), t._node.__class__ is Variable, gradient_of(t) is None) for t in self.tensors
         ]
-        for value in itertools.chain(*map(dict.values, self.dicts)):
-            if value.__class__ in _SIMPLE:
-                found.append(f"{value.__class__.__name__} {value!r}")
-            elif not isinstance(value, Tensor):
-                numbers[id(value)] = value
-                found.append(id(value))
+        places = {id(thing): place for place, thing in enumerate((*self.tensors, *self.containers))}
+        for one in self.containers:
+            found += one.__class__, len(one)
+            if isinstance(one, dict):
+                found += one
+            for value in values_of(one):
+                kind = value.__class__
+                if kind in _SIMPLE:
+                    found += kind, repr(value) if kind is float else value
+                elif (place := places.get(id(value))) is None:
+                    numbers[id(value)] = value
+                    found.append(id(value))
+                else:
+                    found.append(place)
         return tuple(found)
 
 

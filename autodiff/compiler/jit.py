@@ -242,7 +242,7 @@ class Jit(Generic[F]):
         generators = [(g, g.bit_generator.state) for g in self._declared.generators]
         groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]
         options = [(group, {key: value for key, value in group.items() if key != "params"}) for group in groups]
-        parts = [(names, dict(names)) for names in Watch(self._declared).dicts]
+        parts = [(one, _entries(one)) for one in Watch(self._declared).containers]
         outside = tracer.outside = Sources(self._declared.generators)
         name = getattr(self._function, "__qualname__", "the function")
         standins: list[Any] = []
@@ -275,12 +275,18 @@ class Jit(Generic[F]):
                     raise Unrecordable(recorder.refused)
                 if any(group[key] != value for group, was in options for key, value in was.items()):
                     raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
-                switched = [(names, key) for names, was in parts for key in names | was if _is_another(names, was, key)]
-                for names, key in switched:
-                    if type(names.get(key)) is not bool:
+                switched = [
+                    (one, key, now.get(key))
+                    for one, was in parts
+                    for now in (_entries(one),)
+                    for key in now | was
+                    if _is_another(now, was, key)
+                ]
+                for _, key, value in switched:
+                    if type(value) is not bool:
                         raise Unrecordable(f"it changes {key!r} of a declared module; do that before the call")
                 code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)
-                traced.switched = [(names, key, names[key]) for names, key in switched]
+                traced.switched = switched
         except Exception as error:  # NumPy may have made one of its own of what was refused
             if not recorder.refused and (not isinstance(error, (Unrecordable, TypeError)) or _is_of_the_call(error)):
                 raise
@@ -294,10 +300,11 @@ class Jit(Generic[F]):
                     node._grad = grad
             for group, settings in options:
                 group.update(settings)
-            for names, were in parts:
-                if any(_is_another(names, were, key) for key in names | were):
-                    names.clear()
-                    names.update(were)
+            for one, were in parts:
+                held = _entries(one)
+                if any(_is_another(held, were, key) for key in held | were):
+                    one.clear()
+                    one.update(were) if isinstance(one, dict) else one.extend(were.values())
             for generator, was in generators:
                 generator.bit_generator.state = was
         drawn = outside.drawn()
@@ -381,6 +388,11 @@ def _line_of(error: Exception) -> str:
             file = frame.f_code.co_filename
             found = f" ({os.path.basename(file)}, line {number}: {linecache.getline(file, number).strip()[:80]})"
     return found
+
+
+def _entries(one: Any) -> dict[Any, Any]:
+    """What a dict, a list or a tuple holds under which key or number."""
+    return dict(one) if isinstance(one, dict) else dict(enumerate(one))
 
 
 def _is_another(names: dict[Any, Any], were: dict[Any, Any], key: Any) -> bool:

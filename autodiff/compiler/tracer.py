@@ -22,7 +22,7 @@ from autodiff.core.modes import current_state
 from autodiff.core.op import explain, leave
 from autodiff.tensor import Tensor
 
-__all__ = ["Declared", "Tracer", "gradient_of", "is_standin"]
+__all__ = ["Declared", "Tracer", "gradient_of", "is_standin", "values_of"]
 
 
 class Tracer:
@@ -175,18 +175,30 @@ class Declared:
                     f"jit: state holds a {type(thing).__name__}; it may hold modules, tensors, optimisers, generators"
                 )
 
-    def tensors(self) -> list[Tensor]:
-        """All tensors, each once."""
+    def containers(self) -> list[Any]:
+        """The dicts, lists and tuples that modules consist of, however deep, each once."""
+        found: dict[int, Any] = {}
+        waiting: list[Any] = [part.__dict__ for module in self.modules for part in module.modules()]
+        for one in waiting:
+            if id(one) not in found:
+                found[id(one)] = one
+                waiting += [value for value in values_of(one) if isinstance(value, (dict, list, tuple))]
+        return list(found.values())
+
+    def tensors(self, containers: list[Any] | None = None) -> list[Tensor]:
+        """All tensors, each once: also those that a module has by another name than a parameter's or a buffer's."""
+        held = [value for one in containers or self.containers() for value in values_of(one) if hasattr(value, "_node")]
         found: dict[int, Tensor] = {id(t): t for t in self.own}
-        for module in self.modules:
-            for part in module.modules():
-                for t in (*part._parameters.values(), *part._buffers.values()):
-                    if t is not None:
-                        found[id(t)] = t
+        found |= {id(t): t for t in held if t._node is None or t._node.__class__ is Variable}
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 found |= {id(p): p for p in group["params"]}
         return list(found.values())
+
+
+def values_of(one: Any) -> Any:
+    """What a dict, a list or a tuple holds."""
+    return one.values() if isinstance(one, dict) else one
 
 
 def is_standin(value: Any) -> bool:

@@ -427,9 +427,14 @@ class Steered(nn.Module):
         self.inner = nn.Linear(4, 4, generator=np.random.default_rng(3))
         self.function = np.tanh
         self.scale = 2.0
+        self.pair = (np.array(1.0), "unused")
+        self.warmth, self.cold = Tensor(1.5), Tensor(0.5)
+        self.options = {"factors": [1.0, self.warmth]}
 
     def forward(self, x: Any) -> Any:
-        return self.function(self.inner(x)) * self.scale
+        factors = self.options["factors"]
+        out = self.function(self.inner(x)) * (self.scale * factors[0] * self.pair[0])
+        return (out * self.warmth + self.cold * factors[1]).astype(np.float32)
 
 
 def steered() -> Any:
@@ -458,6 +463,12 @@ CHANGES: dict[str, Any] = {
     "nothing": lambda m, o: None,
     "a function": lambda m, o: setattr(m[0], "function", np.sin),
     "a number": lambda m, o: setattr(m[0], "scale", 3.0),
+    "an entry of a list": lambda m, o: m[0].options["factors"].__setitem__(0, 3.0),
+    "an array in a tuple": lambda m, o: setattr(m[0], "pair", (np.array(1.0 + 1e-6), "unused")),
+    "a tensor that is no parameter": lambda m, o: setattr(m[0], "cold", Tensor(2.5)),
+    "its array": lambda m, o: setattr(m[0].warmth, "data", np.array(2.5)),
+    "a tensor in a list": lambda m, o: m[0].options["factors"].__setitem__(1, Tensor(2.5)),
+    "which of two tensors": lambda m, o: m[0].options["factors"].__setitem__(1, m[0].cold),
     "an int for a float": lambda m, o: setattr(m[0], "scale", 2),
     "eval": lambda m, o: m.eval(),
     "an array": lambda m, o: setattr(m[2].weight, "data", m[2].weight.data * 2),
@@ -483,6 +494,14 @@ LATER: dict[str, Any] = {
     "frozen": lambda m, o: setattr(m[2].weight, "requires_grad", True),
     "a hook": lambda m, o: m[2].weight._node.hooks.clear(),
 }
+
+
+def test_a_list_of_a_declared_module_is_not_changed() -> None:
+    model = Steered()
+    counted = autodiff.jit(lambda x: model.options["factors"].append(1.0) or x, state=model)
+    with pytest.raises(CompileError, match="declared module"):
+        counted(np.ones(3))
+    assert model.options["factors"] == [1.0, model.warmth]
 
 
 @pytest.mark.parametrize("name", CHANGES)
