@@ -222,8 +222,14 @@ def register() -> None:
         return np.exp(-0.5 * (df + 1) * log1p_square(x / np.sqrt(df)) - 0.5 * np.log(df) - s.betaln(0.5 * df, 0.5))
 
     def t_slope(df: Any, x: Any) -> Any:
-        q = np.exp(-log1p_square(x / np.sqrt(df)))
-        return -np.sign(bare(x)) * 0.25 * of(in_shapes, 0.5 * df, 0.5, q, 1, 0) - x / (2 * df) * t_density(df, x)
+        # Near 0 q rounds to 1, and 1 - q = u^2 / (1 + u^2) tells what is left: I_q(a, b) = 1 - I_(1 - q)(b, a).
+        u = x / np.sqrt(df)
+        near = np.abs(bare(u)) < 1
+        v, q = np.where(near, u, 1.0), np.where(near, 0.5, np.exp(-log1p_square(u)))
+        tail = np.where(
+            near, -of(in_shapes, 0.5, 0.5 * df, v * v / (1 + v * v), 0, 1), of(in_shapes, 0.5 * df, 0.5, q, 1, 0)
+        )
+        return -np.sign(bare(x)) * 0.25 * tail - x / (2 * df) * t_density(df, x)
 
     define(
         s.stdtr,

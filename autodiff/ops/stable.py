@@ -144,7 +144,7 @@ def _over_distance(x: Any, y: Any) -> Any:
     few = near < info.smallest_normal / info.eps
     if near.__class__ is not Lanes and not np.count_nonzero(few):
         return quotient(x, near)
-    lift = np.where(few, near.dtype.type(2) ** (2 * info.nmant), near.dtype.type(1))
+    lift = np.where(few, near.dtype.type(2) ** info.nmant, near.dtype.type(1))
     with np.errstate(over="ignore"):  # then the quotient would be infinite, too
         return quotient(x * lift, np.hypot(x * lift, y * lift))
 

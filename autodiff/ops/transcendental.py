@@ -23,7 +23,7 @@ from autodiff.ops.parameters import _in_double
 from autodiff.ops.shaping import _tensor
 from autodiff.ops.stable import MODERATE, direction, of
 
-_ROOT_PI = float(np.sqrt(np.pi))
+_ROOT_PI, _LOG_TWO_PI = float(np.sqrt(np.pi)), float(np.log(2 * np.pi))
 
 
 # --- the Hurwitz zeta function in its exponent ----------------------------------------------------------------------
@@ -40,7 +40,7 @@ def _times(a: list[Any], b: list[Any]) -> list[Any]:
 
 def _zeta(x: Any, q: Any, n: int) -> Any:
     """``d^n zeta(x, q) / dx^n`` by the sum of Euler and Maclaurin, each term as a Taylor series in x (DLMF 25.11.5)."""
-    good = (np.real(q) > 0) & (x > -15) & (x != 1)
+    good = (np.real(q) > 0) & (x > -2) & (x != 1)  # further left the terms are large and cancel
     x, q = np.where(good, x, 2.0), np.where(good, q, 1.0)
 
     def power(base: Any) -> list[Any]:
@@ -157,10 +157,21 @@ def define(s: Any, define: Any) -> None:
         reach=MODERATE,
     )
 
+    def riemann_slope(x: Any) -> Any:
+        left = bare(x) < -1
+        right = of(zeta_slope, np.where(left, 2.0, x), 1.0, 1)
+        if not np.any(left):
+            return right
+        y = np.where(left, x, -2.0)  # zeta(y) = 2 (2 pi)^(y - 1) sin(pi y / 2) gamma(1 - y) zeta(1 - y) (DLMF 25.4.1)
+        size, angle = 2 * np.exp((y - 1) * _LOG_TWO_PI + s.gammaln(1 - y)), np.pi / 2 * y
+        zeta, slope = (of(zeta_slope, 1 - y, 1.0, n) for n in (0, 1))
+        in_sine = (_LOG_TWO_PI - s.digamma(1 - y)) * zeta - slope
+        return np.where(left, size * (np.sin(angle) * in_sine + np.pi / 2 * np.cos(angle) * zeta), right)
+
     Primitive(
         "riemann_zeta",
         lambda x: s.zeta(x),
-        lambda g, out, x: g * of(zeta_slope, x, 1.0, 1),
+        lambda g, out, x: g * riemann_slope(x),
         domain=(1.5, 4.0),
         pointwise=True,
         real_only=True,
@@ -345,7 +356,37 @@ def define(s: Any, define: Any) -> None:
         domain=[positive, positive],
         reach=MODERATE,
     )
-    define(s.ellipkm1, lambda g, out, p: g * (-np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p)), domain=(0.3, 1.7))
+
+    # K(1 - p): near p = 0 by E(1 - p), since 1 - p rounds; beyond as that of ellipk (DLMF 19.4.1, 19.4.2).
+    def in_complement(p: Any, near: Any, far: Any) -> Any:
+        small = bare(p) < 0.5
+        return np.where(small, near(np.where(small, p, 0.25)), far(np.where(small, 1.0, p)))
+
+    second_kind: Primitive = Primitive(
+        "ellipe_of_complement",
+        lambda p: s.ellipe(1 - np.asarray(p)),
+        lambda g, out, p: (
+            g
+            * in_complement(
+                p,
+                lambda p: 0.5 * (s.ellipkm1(p) - of(second_kind, p)) / (1 - p),
+                lambda p: np.pi / 8 * s.hyp2f1(0.5, 1.5, 2.0, 1 - p),
+            )
+        ),
+        domain=(0.3, 1.7),
+        pointwise=True,
+    )
+
+    def first_kind_near(p: Any) -> Any:
+        zero = bare(p) == 0  # there K is infinite, and p K is not
+        rest = np.where(zero, 0.0, p * s.ellipkm1(np.where(zero, 1.0, p)))
+        return -0.5 * quotient((of(second_kind, p) - rest) / (1 - p), p)
+
+    define(
+        s.ellipkm1,
+        lambda g, out, p: g * in_complement(p, first_kind_near, lambda p: -np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p)),
+        domain=(0.3, 1.7),
+    )
 
     def dilogarithm_slope(z: Any) -> Any:
         near = np.abs(bare(z) - 1) < 0.5
@@ -364,7 +405,7 @@ def define(s: Any, define: Any) -> None:
     define(
         s.powm1,
         lambda g, out, x, y: g * (y * x ** (y - 1)),
-        lambda g, out, x, y: g * ((out + 1) * np.log(x)),
+        lambda g, out, x, y: g * (x**y * np.log(x)),
         domain=[positive, (-2.0, 2.0)],
     )
 

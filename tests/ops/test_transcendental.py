@@ -52,13 +52,13 @@ CASES: list[tuple[str, Any, Any, list[tuple[float, ...]], tuple[int, ...]]] = [
     ("hyperu", ours.hyperu, mp.hyperu, [(0.5, 1.5, 0.3), (2.0, 3.0, 4.0), (0.05, -1.5, 2.0)], (0, 1, 2)),
     ("hyp0f1", special.hyp0f1, mp.hyp0f1, [(1.5, 0.3), (0.3, -4.0)], (0, 1)),
     ("zeta", ours.zeta, mp.zeta, [(1.5, 1.0), (3.0, 0.4), (20.0, 2.0), (1.05, 5.0), (2.0, 1e3)], (0, 1)),
-    ("zeta Riemann", ours.zeta, mp.zeta, [(2.5,), (-0.5,), (1.001,)], (0,)),
+    ("zeta Riemann", ours.zeta, mp.zeta, [(2.5,), (-0.5,), (1.001,), (-1.2,), (-4.0,), (-10.0,), (-20.5,)], (0,)),
     ("exprel", special.exprel, lambda x: mp.hyp1f1(1, 2, x), [(0.0,), (1e-8,), (2.0,), (-3.0,)], (0,)),
     ("boxcox", special.boxcox, boxcox, [(2.0, 0.0), (2.0, 0.5), (0.3, -1e-9)], (0, 1)),
     ("boxcox1p", special.boxcox1p, lambda x, p: boxcox(1 + x, p), [(2.0, 0.0), (1e-9, 0.5)], (0, 1)),
     ("spence", special.spence, lambda z: mp.polylog(2, 1 - z), [(1e-9,), (1.0,), (0.5,), (1.8,), (40.0,)], (0,)),
     ("inv_boxcox", special.inv_boxcox, lambda y, p: (1 + p * y) ** (1 / p), [(0.7, 0.4), (1.2, -0.3)], (0, 1)),
-    ("ellipkm1", special.ellipkm1, lambda p: mp.ellipk(1 - p), [(0.4,), (1.2,)], (0,)),
+    ("ellipkm1", special.ellipkm1, lambda p: mp.ellipk(1 - p), [(0.4,), (1.2,), (0.6,), (1e-3,), (1e-9,)], (0,)),
     (
         "ellipkinc",
         special.ellipkinc,
@@ -196,6 +196,40 @@ def test_derivatives_against_mpmath(case: Any) -> None:
                     orders = tuple(order * (i == place) for i in range(len(args)))
                     right = float(mp.re(mp.diff(truth, tuple(map(mp.mpf, args)), orders)))
                 assert np.isclose(float(g(*args)), right, rtol=1e-8, atol=1e-11), (args, place, order)
+
+
+def t_distribution(df: Any, x: Any) -> Any:
+    half = mp.mpf(1) / 2
+    scale = mp.gamma((df + 1) / 2) / (mp.sqrt(mp.pi * df) * mp.gamma(df / 2))
+    return half + x * scale * mp.hyp2f1(half, (df + 1) / 2, 3 * half, -x * x / df)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth", "args"),
+    [
+        ("powm1", lambda x, y: x**y - 1, (1e5, -3.0)),
+        ("powm1", lambda x, y: x**y - 1, (1e-10, 2.0)),
+        ("stdtr", t_distribution, (100.0, 1e-6)),
+        ("stdtr", t_distribution, (3.0, -1e-7)),
+        ("ellipkm1", lambda p: mp.ellipk(1 - p), (1e-30,)),
+    ],
+)
+def test_small_derivatives_keep_their_digits(name: str, truth: Any, args: Any) -> None:
+    for place in range(len(args)):
+        with mpmath.workdps(90):
+            step = abs(mp.mpf(args[place])) * mp.mpf(10) ** -20
+            before, after = ([mp.mpf(a) + sign * step * (i == place) for i, a in enumerate(args)] for sign in (-1, 1))
+            right = float((truth(*after) - truth(*before)) / (2 * step))
+        np.testing.assert_allclose(ad.grad(getattr(ours, name), place)(*args), right, rtol=1e-9)
+
+
+@pytest.mark.parametrize("function", [np.hypot, np.arctan2])
+def test_slopes_of_a_short_distance_in_half_precision(function: Any) -> None:
+    x, y = (np.array([1e-5, -1e-3, 0.01, 0.06, 0.3]) * k for k in (1, 2))
+    half = ad.grad(lambda x, y: function(x, y).sum(), (0, 1))(x.astype(np.float16), y.astype(np.float16))
+    for a, b in zip(half, ad.grad(lambda x, y: function(x, y).sum(), (0, 1))(x, y), strict=True):
+        near = np.abs(b) < 6e4
+        np.testing.assert_allclose(a[near], b[near], rtol=1e-2)
 
 
 def test_values_are_scipys() -> None:
