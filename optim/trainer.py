@@ -24,7 +24,7 @@ import numpy as np
 
 import autodiff
 from autodiff import Tensor, detect_anomaly, no_grad
-from autodiff.arguments import checked
+from autodiff.arguments import checked, refuse_negative
 from autodiff.clipping import clip_grad_norm_, clip_grad_value_
 from autodiff.core.errors import AnomalyError, ArgumentError, AutodiffError, GraphError, ShapeError
 from autodiff.dispatch import bare
@@ -176,6 +176,10 @@ class Trainer(Generic[Net]):
             raise ArgumentError(
                 "Trainer: ReduceLROnPlateau watches what is known once per epoch; use schedule_per='epoch'"
             )
+        for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            refuse_negative(f"Trainer: {name}", 0 if bound is None else bound)
+        if not isinstance(callbacks, Sequence) or not all(callable(c) or hasattr(c, "on_step") for c in callbacks):
+            raise ArgumentError(f"Trainer: callbacks are a list of functions of the trainer, got {callbacks!r:.80}")
         for name, value in (("accumulate", accumulate), ("patience", patience), ("checkpoint_every", checkpoint_every)):
             if value is not None and value < 1:
                 raise ArgumentError(f"Trainer: {name} must be at least 1, got {value}")
@@ -194,7 +198,7 @@ class Trainer(Generic[Net]):
         self.generator = np.random.default_rng(0 if generator is None else generator)
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
         self.patience = patience
-        self.callbacks = list(callbacks)
+        self.callbacks: list[Any] = list(callbacks)
         self.objective, self.training_step = objective, training_step
         self.averaged = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema))
         self.progress = progress
@@ -248,7 +252,7 @@ class Trainer(Generic[Net]):
         steps : int, optional
             Stop after so many optimiser steps instead; the last epoch may then be cut short.
         restore_best : bool
-            At the end put the best epoch's parameters back, if there is validation data.
+            At the end put the best epoch's parameters back, where validation data are given to this call.
         resume : bool
             Go on from ``checkpoint`` if it exists: the same steps follow, bit for bit, as if the run had never been
             interrupted.
@@ -273,6 +277,8 @@ class Trainer(Generic[Net]):
         for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
             if value is not None and value < 1:
                 raise ArgumentError(f"fit: {name} must be at least 1, got {value}")
+        if self.patience is not None and validation is None:
+            raise ArgumentError("fit: patience waits for a better validation accuracy; give validation data")
         if resume and self.checkpoint is None:
             raise ArgumentError("fit: resume=True needs a path: Trainer(..., checkpoint='run.npz')")
         data = self._checked("train", train)
@@ -310,7 +316,7 @@ class Trainer(Generic[Net]):
                 self._save()
         finally:
             bar.close()
-        if restore_best and self.best_state is not None:
+        if restore_best and held_out is not None and self.best_state is not None:
             self.model.load_state_dict(self.best_state)
         elif self.averaged is not None and self.averaged.n_averaged:
             self.model.load_state_dict(self.averaged.module.state_dict())
@@ -665,8 +671,10 @@ class Trainer(Generic[Net]):
         """
         if not 0 < start < end or steps < 2:
             raise ArgumentError(f"find_lr: rates grow in two steps at least, got {start} to {end} in {steps}")
-        if self.training_step is not None or self._team is not None:
-            raise ArgumentError("find_lr: needs a loss or an objective, and one process")
+        if self.training_step is not None or self._team is not None or isinstance(self.optimizer, LBFGS):
+            raise ArgumentError(
+                "find_lr: needs a loss or an objective, an optimiser of single gradients, and one process"
+            )
         data = self._checked("train", train)
         self._own_generators()
         put_back = self._kept()

@@ -106,6 +106,15 @@ def test_early_stopping_and_best_parameters() -> None:
     assert t.evaluate(blobs(seed=1)) == (history.validation_loss[best], history.validation_accuracy[best])
 
 
+def test_a_later_fit_without_validation_is_kept() -> None:
+    data, net = blobs(), network()
+    learner = trainer(net)
+    learner.fit(data, data, epochs=2)
+    before = net.state_dict()
+    learner.fit(data, epochs=3)  # it was put back to the best epoch of the first
+    assert any((value != before[name]).any() for name, value in net.state_dict().items())
+
+
 def test_schedules_per_epoch_and_per_step() -> None:
     per_epoch = trainer(network(), schedule=lambda o: optim.ExponentialLR(o, 0.5)).fit(blobs(), epochs=3, batch_size=16)
     np.testing.assert_allclose(per_epoch.learning_rate, [0.02, 0.01, 0.005])
@@ -279,6 +288,11 @@ def test_parameters_that_were_bad_already_are_named() -> None:
         ({}, {"batch_size": 0}, "batch_size"),
         ({}, {"epochs": 1, "steps": 1}, "not both"),
         ({}, {"resume": True}, "needs a path"),
+        ({"patience": 2}, {}, "give validation data"),
+        ({"callbacks": print}, {}, "callbacks are a list"),
+        ({"callbacks": [3]}, {}, "callbacks are a list"),
+        ({"clip_norm": -1.0}, {}, "clip_norm must not be negative"),
+        ({"clip_value": math.nan}, {}, "clip_value must not be negative"),
     ],
 )
 def test_refuses_options(options: dict[str, Any], fit: dict[str, Any], words: str) -> None:
