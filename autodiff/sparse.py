@@ -770,7 +770,8 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
             raise ShapeError(
                 f"{name}: needs a matrix, a pair (data, (i, j)) or a sparse array, got shape {dense.shape}"
             )
-        places = np.nonzero(dense.data)
+        # A zero that is tracked is an entry, too: it may grow.
+        places = np.nonzero(dense.data if dense._node is None else np.ones(dense.shape, bool))
         result = _from_places(dense[places], places, dense.shape, format)
     if shape is not None and result.shape != tuple(shape):
         raise ShapeError(f"{name}: shape={tuple(shape)} for an array of shape {result.shape}")
@@ -798,7 +799,7 @@ def csr_array(arg1: SparseInput, shape: tuple[int, int] | None = None, dtype: DT
     ----------
     arg1 : sparse array, (data, (i, j)), (data, indices, indptr), (m, n) or dense matrix
         ``data`` (nnz,) is an array or a Tensor; entries at one place are added. Of a dense matrix the elements that are
-        not zero are entries.
+        not zero are entries; of a tracked one all are, whose zeros have a derivative, too.
     shape : (int, int), optional
     dtype : data-type, optional
 

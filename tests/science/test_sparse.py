@@ -450,3 +450,17 @@ def test_an_iteration_starts_at_x0_with_the_preconditioner_that_was_given(make):
     np.testing.assert_allclose(x.data, exact @ [1.0, 2.0])
     x.sum().backward()
     np.testing.assert_allclose(b.grad, exact.T @ [1.0, 1.0])
+
+
+def test_zeros_of_a_tracked_dense_matrix_have_a_derivative():
+    m, x = np.array([[2.0, 0.0], [1.0, 3.0]]), np.array([1.0, 2.0])
+    pairs = [
+        (lambda a: sparse.csc_array(a) @ x, lambda a: a @ x),
+        (lambda a: sparse.coo_array(a).toarray(), lambda a: a * 1.0),
+        (lambda a: sparse.kron(a, a) @ np.arange(4.0), lambda a: np.kron(a, a) @ np.arange(4.0)),
+        (lambda a: sparse.gmres(a, x, rtol=1e-13)[0], lambda a: np.linalg.solve(a, x)),
+        (lambda a: sparse.hstack([a, a]) @ np.arange(4.0), lambda a: np.hstack([a, a]) @ np.arange(4.0)),
+    ]
+    for ours, dense in pairs:
+        np.testing.assert_allclose(ad.jacobian(ours)(m), ad.jacobian(dense)(m), atol=1e-10)
+    assert sparse.csr_array(m).nnz == sparse.csr_array(ad.tensor(m)).nnz == 3
