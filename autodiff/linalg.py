@@ -364,13 +364,17 @@ def lu_solve(
     """
     packed, pivots = _tensor(lu_and_piv[0]), np.asarray(bare(lu_and_piv[1]))
     right = _tensor(b)
-    if packed.ndim != 2 or packed.shape[0] != packed.shape[1] or right.shape[:1] != packed.shape[:1]:
-        raise ShapeError(f"lu_solve: factors of shape {packed.shape} for a right side of shape {right.shape}")
+    n = packed.shape[0] if packed.ndim else 0
+    if packed.shape != (n, n) or pivots.shape != (n,) or right.shape[:1] != (n,):
+        raise ShapeError(
+            f"lu_solve: factors of shape {packed.shape} and {pivots.size} pivots for a right side of shape"
+            f" {right.shape}"
+        )
     if trans not in (0, 1, 2):
         raise ArgumentError(f"lu_solve: trans must be 0, 1 or 2, got {trans!r}")
-    if not ((pivots >= 0) & (pivots < packed.shape[0])).all():
+    if not ((pivots >= 0) & (pivots < n)).all():
         raise ArgumentError(f"lu_solve: pivots name rows of a matrix {packed.shape}, got {pivots.tolist()}")
-    order = np.arange(packed.shape[0])
+    order = np.arange(n)
     for row, other in enumerate(pivots):
         order[[row, other]] = order[[other, row]]
     if trans == 0:

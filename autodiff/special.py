@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch, fused
+from autodiff.arguments import whole
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import registry
 from autodiff.extras import require
@@ -255,7 +256,11 @@ def polygamma(n: int, x: Any) -> Any:
 
 
 def multigammaln(a: Any, d: int) -> Any:
-    """The logarithm of the multivariate gamma function."""
+    """The logarithm of the multivariate gamma function of a positive dimension ``d``, where ``a > (d - 1) / 2``."""
     t = _tensor(a)
+    if not whole(d) or d < 1 or not np.all(bare(t) > 0.5 * (d - 1)):
+        raise ArgumentError(
+            f"multigammaln: d must be a positive integer and a > (d - 1) / 2, got d={d!r} and a={bare(t)}"
+        )
     gammaln = registry["gammaln"].function
     return sum((gammaln(t - 0.5 * j) for j in range(d)), _tensor(0.25 * d * (d - 1) * log(pi)))
