@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import operator
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ import numpy as np
 from autodiff import kernels
 from autodiff.compiler.emit import defined
 from autodiff.compiler.record import Unrecordable
+from autodiff.compiler.standin import exactly, outlined
 from autodiff.compiler.trace import layout_of
 from autodiff.compiler.tracer import Declared, gradient_of, values_of
 from autodiff.core.graph import Variable
 from autodiff.tensor import Tensor
 
-__all__ = ["END", "Taking", "Traced", "Watch"]
+__all__ = ["END", "Option", "Taking", "Traced", "Watch"]
 
 _SIMPLE = frozenset({bool, int, float, str, type(None)})
 _NUMBERS, _TEXT = (np.ndarray, int, float, complex), (np.str_, np.bytes_)
@@ -30,6 +32,55 @@ END: Any = object()
 _PATIENCE = 8
 _DATA, _NODE, _GRAD = map(operator.attrgetter, ("_data", "_node", "_grad"))
 _PARAMS = operator.itemgetter("params")
+
+
+@dataclass
+class Option:
+    """A number among an optimiser's options, alone or in a tuple (``betas``), which every call reads anew."""
+
+    optimizer: Any
+    group: int
+    key: str
+    place: int | None
+
+    @property
+    def value(self) -> Any:
+        """As it is now."""
+        found = self.optimizer.param_groups[self.group][self.key]
+        return found if self.place is None else found[self.place]
+
+    def put(self, value: Any) -> None:
+        """Another in its place."""
+        group = self.optimizer.param_groups[self.group]
+        if self.place is not None:
+            whole = group[self.key]
+            value = (*whole[: self.place], value, *whole[self.place + 1 :])
+        group[self.key] = value
+
+    @classmethod
+    def of(cls, optimizers: Any) -> list[Option]:
+        """All of them."""
+        found = []
+        for optimizer in optimizers:
+            for number, group in enumerate(optimizer.param_groups):
+                for key, value in group.items():
+                    parts = enumerate(value) if value.__class__ is tuple else [(None, value)]
+                    found += [cls(optimizer, number, key, place) for place, part in parts if _is_number(part)]
+        return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _option(value: Any) -> Any:
+    """What a trace depends on of an option: of a number its class, anything else."""
+    if _is_number(value):
+        return value.__class__
+    try:
+        return exactly(value)
+    except TypeError:
+        return id(value)
 
 
 class Watch:
@@ -95,6 +146,10 @@ class Watch:
                     f"len({name(params)}) == {len(params)}",
                 ]
                 tests += [f"{name(params)}[{i}] is {name(p)}" for i, p in enumerate(params)]
+                others = [
+                    (k, v) for k, v in group.items() if not (k == "params" or _is_number(v) or isinstance(v, tuple))
+                ]
+                tests += [f"{at}[{key!r}] is {name(value)}" for key, value in others]
         for optimizer, record in self.records:
             held = zip(record.places(optimizer), record.states_of(optimizer), strict=True)
             tests += [f"{name(where)}[{name(key)}] is {name(value)}" for (where, key), value in held]
@@ -134,6 +189,9 @@ class Watch:
                     found.append(id(value))
                 else:
                     found.append(place)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                found.append(outlined(_option, {key: value for key, value in group.items() if key != "params"}))
         return tuple(found)
 
 
@@ -200,6 +258,7 @@ class Traced:
         self.tensors = tensors  # which results are
         self.optimizers: list[Any] = []
         self.cleared: list[int] = []  # whose gradients are forgotten after the optimisers' steps
+        self.options: list[Option] = []  # what it takes besides
         self.switched: list[Any] = []  # of modules, with their new values: train() and eval()
         self._watch: list[Any] = []  # the one of the latest call, and its parts
         self._written: Any = None
@@ -229,7 +288,11 @@ class Traced:
         read = set(re.findall(r"\ba\d+\b", " ".join(code.body) + code.result))
         held = [watch.places[id(leaf)] for leaf in watch.leaves if leaf._grad is not None]
         # After the arguments' leaves the code takes arrays of tensors and the gradients that there are.
-        names = dict(zip([*range(len(watch.tensors)), *held], code.arguments[taking.count :], strict=True))
+        given_too = code.arguments[taking.count :]
+        names = dict(zip([*range(len(watch.tensors)), *held], given_too, strict=False))
+        for i, (option, name) in enumerate(zip(self.options, given_too[len(names) :], strict=True)):
+            scope |= {f"option{i}": option, f"kind{i}": option.value.__class__}
+            lines += [f"{name} = option{i}.value", f"if {name}.__class__ is not kind{i}: return MISS"]
         lines += [f"{name} = expected[{at}]" for at, name in names.items() if name in read]
         body = list(code.body)
         # Gradients that nobody has read make room for the new ones.

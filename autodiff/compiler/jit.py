@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import itertools
 import linecache
 import operator
 import os
@@ -26,10 +27,10 @@ import numpy as np
 from autodiff import kernels
 from autodiff.arguments import refuse_unless_callable
 from autodiff.compiler.emit import MISS
-from autodiff.compiler.guarded import END, Traced, Watch
+from autodiff.compiler.guarded import END, Option, Traced, Watch
 from autodiff.compiler.prepare import Workshop, frozen_code
 from autodiff.compiler.private import private, recording
-from autodiff.compiler.record import Recorder, Unrecordable
+from autodiff.compiler.record import Recorder, Unrecordable, reads
 from autodiff.compiler.sources import Sources, collect, looking
 from autodiff.compiler.standin import Recorded, bare, exactly, outlined
 from autodiff.compiler.trace import layout_of
@@ -200,6 +201,7 @@ class Jit(Generic[F]):
         values = [getattr(leaf, "_data", leaf) for leaf in leaves if rebuild is _positional or not self._passes(leaf)]
         values += [t._data for t in tensors]
         values += [g for t in tensors if (g := gradient_of(t)) is not None]
+        values += [option.value for option in traced.options]
         before = self._drawn_so_far() if traced.code.undoes else []
         try:
             found = traced.code.run(*values)
@@ -240,17 +242,14 @@ class Jit(Generic[F]):
         recorder.decided = tracer.truth
         saved = [(t, t._data, t._node, gradient_of(t)) for t in tensors]
         generators = [(g, g.bit_generator.state) for g in self._declared.generators]
-        groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]
-        options = [(group, {key: value for key, value in group.items() if key != "params"}) for group in groups]
+        groups = [(group, dict(group)) for one in self._declared.optimizers for group in one.param_groups]
         parts = [(one, _entries(one)) for one in Watch(self._declared).containers]
         outside = tracer.outside = Sources(self._declared.generators)
         name = getattr(self._function, "__qualname__", "the function")
         standins: list[Any] = []
-        values: list[Any] = []
 
         def enter(value: Any) -> Any:
             standins.append(recorder.argument(value))
-            values.append(value)
             return standins[-1]
 
         entered = [
@@ -263,6 +262,9 @@ class Jit(Generic[F]):
         for t, _, _, grad in saved:
             if grad is not None:
                 t._node._grad = enter(grad)
+        options = [(option, recorder.argument(option.value)) for option in Option.of(self._declared.optimizers)]
+        list(itertools.starmap(Option.put, options))  # no name here holds one
+        shown = [(group, dict(group)) for group, _ in groups]
         args, kwargs = rebuild(entered)
         entered.clear()
         before = outline((args, kwargs), entered)
@@ -273,7 +275,7 @@ class Jit(Generic[F]):
                 tracer.refuse_other_draws()
                 if recorder.refused:  # and the function caught what told it
                     raise Unrecordable(recorder.refused)
-                if any(group[key] != value for group, was in options for key, value in was.items()):
+                if any(group.get(key) is not value for group, was in shown for key, value in was.items()):
                     raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
                 switched = [
                     (one, key, now.get(key))
@@ -285,7 +287,7 @@ class Jit(Generic[F]):
                 for _, key, value in switched:
                     if type(value) is not bool:
                         raise Unrecordable(f"it changes {key!r} of a declared module; do that before the call")
-                code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)
+                code, traced = self._finished(recorder, tracer, result, saved, standins, options, name)
                 traced.switched = switched
         except Exception as error:  # NumPy may have made one of its own of what was refused
             if not recorder.refused and (not isinstance(error, (Unrecordable, TypeError)) or _is_of_the_call(error)):
@@ -298,7 +300,7 @@ class Jit(Generic[F]):
                 t._data, t._node = data, node
                 if node.__class__ is Variable:
                     node._grad = grad
-            for group, settings in options:
+            for group, settings in groups:
                 group.update(settings)
             for one, were in parts:
                 held = _entries(one)
@@ -317,7 +319,8 @@ class Jit(Generic[F]):
         if outline((args, kwargs), now) != before or not all(map(operator.is_, now, entered)):
             raise CompileError(f"autodiff.jit: {name} changes a list or dict that it was given; return the new one")
         del result, args, kwargs, entered, now
-        standins.clear()
+        for gone in (standins, options, shown):
+            gone.clear()  # type: ignore[attr-defined]
         with looking:  # who looks at all objects holds all of them
             if recorder.keeps():
                 collect()
@@ -331,7 +334,7 @@ class Jit(Generic[F]):
         return traced
 
     def _finished(
-        self, recorder: Recorder, tracer: Tracer, result: Any, saved: Any, standins: Any, values: Any, name: str
+        self, recorder: Recorder, tracer: Tracer, result: Any, saved: Any, standins: Any, options: Any, name: str
     ) -> tuple[Any, Traced]:
         outs, filled = flatten(result)
         _, template = flatten(filled(list(range(len(outs)))))  # which holds numbers, where the other holds results
@@ -366,10 +369,16 @@ class Jit(Generic[F]):
 
         shown, news, grads = ([own(value) for value in part] for part in (shown, news, grads))
         kinds = [isinstance(out, Tensor) for out in outs]
-        code = frozen_code(self._workshop, recorder, standins, values, (shown, news, grads), name)
+        outputs = shown, news, grads
+        asked = {slot.index for op in recorder.ops for slot in reads(op)}
+        asked |= {value.slot.index for part in outputs for value in part if is_standin(value)}
+        read = [(option, standin) for option, standin in options if standin.slot.index in asked]
+        given = [*standins, *(standin for _, standin in read)]
+        code = frozen_code(self._workshop, recorder, given, outputs, name)
 
         traced = Traced(code, bound, graded, template, kinds)
         traced.optimizers, traced.cleared = tracer.stepped, cleared
+        traced.options = [option for option, _ in read]
         tracer.taken.clear()
         return code, traced
 

@@ -64,9 +64,7 @@ class Workshop:
             return code if again is not MISS and same(again, found) and truth(again) else None
 
 
-def frozen_code(
-    workshop: Workshop, recorder: Recorder, arguments: list[Any], given: list[Any], outputs: Any, name: str
-) -> Code:
+def frozen_code(workshop: Workshop, recorder: Recorder, arguments: list[Any], outputs: Any, name: str) -> Code:
     """Code for a whole function, which need not be shown to give again what was found: random numbers are not."""
     template = _template(outputs, recorder)
     return Code(Listing.of(recorder, [a.slot for a in arguments], template), name, workshop.scratch, workshop.pool)

@@ -445,8 +445,10 @@ def steered() -> Any:
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x), y)
         loss.backward()
+        options = optimizer.param_groups[0]
+        told = loss.detach() * options["lr"], options["lr"], options["betas"], options["amsgrad"]
         optimizer.step()
-        return loss.detach()
+        return told
 
     return model, optimizer, step
 
@@ -481,6 +483,8 @@ CHANGES: dict[str, Any] = {
     "a gradient": lambda m, o: other_gradient(m),
     "all gradients": lambda m, o: o.zero_grad(),
     "lr": lambda m, o: o.param_groups[0].__setitem__("lr", 0.2),
+    "betas": lambda m, o: o.param_groups[0].__setitem__("betas", (0.5, 0.99)),
+    "an int for an option": lambda m, o: o.param_groups[0].__setitem__("lr", 1),
     "amsgrad": lambda m, o: o.param_groups[0].__setitem__("amsgrad", True),
     "a state array": lambda m, o: o.state[m[2].bias].__setitem__("exp_avg", np.ones(3, np.float32)),
     "the state": lambda m, o: o.load_state_dict(o.state_dict()),
