@@ -116,7 +116,7 @@ class LBFGS(Optimizer):
     @overload
     def step(self, closure: Callable[[], T]) -> T: ...
     def step(self, closure: Callable[[], object] | None = None) -> object:
-        """Take up to ``max_iter`` iterations.
+        """Take up to ``max_iter`` iterations; where ``closure`` fails, the parameters are as they were.
 
         Parameters
         ----------
@@ -131,14 +131,22 @@ class LBFGS(Optimizer):
         if closure is None:
             raise ArgumentError("LBFGS: step(closure) needs a function that computes loss and gradients anew")
         group, state = self.param_groups[0], self.state.setdefault(self._params()[0], {})
-        calls = 0
+        calls, entry = 0, self._values()
 
         def evaluate() -> tuple[Any, float, Array]:
             nonlocal calls
             calls += 1
-            with autodiff.enable_grad():
-                out = closure()
-            return out, float(out.item() if hasattr(out, "item") else out), self._gradient()  # type: ignore[arg-type]
+            try:
+                with autodiff.enable_grad():
+                    out = closure()
+                return out, float(out.item() if hasattr(out, "item") else out), self._gradient()  # type: ignore[arg-type]
+            except BaseException:
+                put_back(entry)
+                raise
+
+        def put_back(values: list[Array]) -> None:
+            for p, value in zip(self._params(), values, strict=True):
+                p.data = value
 
         first, loss, g = evaluate()
         if np.abs(g).max(initial=0.0) <= group["tolerance_grad"]:
@@ -176,11 +184,9 @@ class LBFGS(Optimizer):
 
                 def at(t: float, begin: Any = begin, d: Any = d) -> tuple[float, Array]:
                     self._place(begin, t, d)
-                    try:
-                        return evaluate()[1:]
-                    finally:
-                        for p, value in zip(self._params(), begin, strict=True):
-                            p.data = value
+                    _, value, gradient = evaluate()
+                    put_back(begin)
+                    return value, gradient
 
                 loss, g, t = _strong_wolfe(at, t, d, loss, g, slope, most - calls)
                 self._place(begin, t, d)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, DTypeError
-from optim.flat import Array, Flat
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Options, Parameters, option
+from optim.flat import Array, Flat, array_of
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Parameters, option
 
 __all__ = ["Adafactor", "Muon"]
 
@@ -17,13 +17,11 @@ __all__ = ["Adafactor", "Muon"]
 class _Shaped(Optimizer):
     """One whose formula takes each parameter in its shape."""
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """See :meth:`Optimizer.add_param_group`; complex parameters are refused."""
-        super().add_param_group(param_group)
-        for p in self.param_groups[-1]["params"]:
-            if p.data.dtype.kind == "c":
-                del self.param_groups[-1]
-                raise DTypeError(f"{self._name}: takes real parameters, got {p.data.dtype}")
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        for p in group["params"]:
+            if array_of(p).dtype.kind == "c":
+                raise DTypeError(f"{self._name}: takes real parameters, got {array_of(p).dtype}")
 
     def _advance(
         self,
@@ -105,23 +103,22 @@ class Muon(_Shaped):
     momentum: float = option(default=0.95, allowed=NON_NEGATIVE)
     nesterov: bool = option(default=True)
     ns_coefficients: tuple[float, float, float] = option(
-        default=(3.4445, -4.7750, 2.0315), allowed=(lambda abc: len(abc) == 3, "three numbers")
+        default=(3.4445, -4.7750, 2.0315),
+        allowed=(lambda abc: len(abc) == 3 and all(map(math.isfinite, abc)), "three finite numbers"),
     )
     eps: float = option(default=1e-7, allowed=NON_NEGATIVE)
-    ns_steps: int = option(default=5, allowed=(lambda n: 0 <= n < 100, "an int below 100"))
+    ns_steps: int = option(default=5, allowed=(lambda n: isinstance(n, int) and 0 <= n < 100, "an int below 100"))
     adjust_lr_fn: str | None = option(
         default=None,
         allowed=(lambda name: name in (None, "original", "match_rms_adamw"), "None, 'original' or 'match_rms_adamw'"),
     )
 
-    def add_param_group(self, param_group: Options) -> None:
-        """See :meth:`Optimizer.add_param_group`; parameters that are no matrices are refused."""
-        super().add_param_group(param_group)
-        for i, p in enumerate(self.param_groups[-1]["params"]):
-            if p.data.ndim != 2:
-                del self.param_groups[-1]
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        for i, p in enumerate(group["params"]):
+            if array_of(p).ndim != 2:
                 raise ArgumentError(
-                    f"Muon: parameter {i} has shape {p.data.shape}; it takes matrices, give the others to AdamW"
+                    f"Muon: parameter {i} has shape {array_of(p).shape}; it takes matrices, give the others to AdamW"
                 )
 
     def _slots(self, group: Group) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from importlib.util import find_spec
 from typing import Any
@@ -180,6 +181,27 @@ def test_lbfgs_refuses() -> None:
         )
 
 
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+@pytest.mark.parametrize("fails_at", range(1, 8))
+def test_lbfgs_whose_closure_fails_leaves_the_parameters(search: str | None, fails_at: int) -> None:
+    w = autodiff.tensor([-1.2, 1.0], requires_grad=True)
+    optimizer = optim.LBFGS([w], lr=0.01, line_search_fn=search)
+    calls: list[int] = []
+
+    def closure() -> Any:
+        calls.append(1)
+        if len(calls) == fails_at:
+            raise RuntimeError("no more")
+        optimizer.zero_grad()
+        loss = (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
+        loss.backward()
+        return loss
+
+    with pytest.raises(RuntimeError, match="no more"):
+        optimizer.step(closure)
+    assert w.data.tolist() == [-1.2, 1.0]
+
+
 # --- Muon and Adafactor
 
 
@@ -276,6 +298,20 @@ def test_plain_is_the_same_bits_and_a_state_dict_goes_on(name: str, dtype: Any) 
     for other in runs[1:]:
         for p, q in zip(runs[0], other, strict=True):
             np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_muon_and_adafactor_keep_no_group_that_they_refuse() -> None:
+    matrix, lazy = autodiff.tensor(np.eye(2), requires_grad=True), nn.LazyLinear(2).weight
+    bad = {"Muon": [lazy, nn.Parameter(np.ones(2)), nn.Parameter(np.eye(2) * 1j)], "Adafactor": [lazy]}
+    for name, parameters in bad.items():
+        optimizer = getattr(optim, name)([matrix])
+        for parameter in parameters:
+            with pytest.raises((ArgumentError, DTypeError)):
+                optimizer.add_param_group({"params": [parameter]})
+            assert len(optimizer.param_groups) == 1
+    for option in ({"ns_steps": 2.5}, {"ns_coefficients": (1.0, "a", 2.0)}, {"ns_coefficients": (1.0, math.nan, 2.0)}):
+        with pytest.raises(ArgumentError, match=next(iter(option))):
+            optim.Muon([matrix], **option)  # type: ignore[arg-type]
 
 
 def test_muon_and_adafactor_refuse_what_they_cannot_take() -> None:
