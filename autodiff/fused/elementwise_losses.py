@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff.core.op import Primitive
 from autodiff.fused.smooth_activations import sigmoid_of
-from autodiff.ops.common import real_numbers
+from autodiff.ops.common import quotient, real_numbers
 
 __all__ = ["bernoulli_logits", "bernoulli_nll", "huber_bowl"]
 
@@ -35,7 +35,7 @@ def _sample_bernoulli(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 bernoulli_nll = Primitive(
     "bernoulli_nll",
     bernoulli_nll_forward,
-    lambda g, out, x, t: g * ((x - t) / np.maximum((1 - x) * x, 1e-12)),
+    lambda g, out, x, t: g * quotient(x - t, np.maximum((1 - x) * x, 1e-12)),  # in half precision 1e-12 is 0
     _bernoulli_target,
     sample=_sample_bernoulli,
     pointwise=True,

@@ -513,13 +513,20 @@ def define(s: Any, define: Any) -> None:
         turns = np.round(bare(x) / 180)
         return (x - 180 * turns) * (np.pi / 180), 1 - 2 * (turns % 2)
 
+    def away_from_right(angle: Any) -> tuple[Any, Any]:
+        """Which angles are nearer to 90 degrees than to 0, and how far from there they are."""
+        size = np.where(bare(angle) < 0, -angle, angle)
+        return bare(size) > np.pi / 4, np.pi / 2 - size
+
     def sindg(x: Any) -> Any:
         angle, sign = half_turn(x)
-        return sign * np.sin(angle)
+        large, rest = away_from_right(angle)
+        return sign * np.where(large, np.sign(bare(angle)) * np.cos(rest), np.sin(angle))
 
     def cosdg(x: Any) -> Any:
         angle, sign = half_turn(x)
-        return sign * np.sin(np.where(bare(angle) < 0, np.pi / 2 + angle, np.pi / 2 - angle))
+        large, rest = away_from_right(angle)
+        return sign * np.where(large, np.sin(rest), np.cos(angle))
 
     def zetac(x: Any) -> Any:
         far = (bare(x) > 1) & np.isfinite(bare(x))

@@ -168,6 +168,12 @@ def test_probabilities_of_zero_and_one_have_finite_losses():
     np.testing.assert_allclose(x.grad, [0.0, 0.0, -1e12, 1e12])
 
 
+def test_a_certain_probability_in_half_precision_has_a_gradient_of_zero():
+    x = ad.tensor(np.array([1.0, 0.0, 0.5], np.float16), requires_grad=True)
+    F.binary_cross_entropy(x, np.array([1.0, 0.0, 1.0], np.float16), reduction="sum").backward()
+    assert x.grad.tolist() == [0.0, 0.0, -2.0]
+
+
 def test_scores_far_out_lose_no_digits():
     """log(1 + exp(-20)) is 2e-9 in float32, too."""
     loss = F.binary_cross_entropy_with_logits(

@@ -212,6 +212,8 @@ def t_distribution(df: Any, x: Any) -> Any:
         ("stdtr", t_distribution, (100.0, 1e-6)),
         ("stdtr", t_distribution, (3.0, -1e-7)),
         ("ellipkm1", lambda p: mp.ellipk(1 - p), (1e-30,)),
+        ("cosdg", lambda x: mp.cos(x * mp.pi / 180), (1e-9,)),
+        ("sindg", lambda x: mp.sin(x * mp.pi / 180), (90.00001,)),
     ],
 )
 def test_small_derivatives_keep_their_digits(name: str, truth: Any, args: Any) -> None:
