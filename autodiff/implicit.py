@@ -479,7 +479,7 @@ def least_squares(
     bounds: object = (-np.inf, np.inf),
     method: str = "trf",
     loss: str = "linear",
-    f_scale: float = 1.0,
+    f_scale: ArrayLike = 1.0,
     args: Sequence[object] = (),
     **options: object,
 ) -> LeastSquaresResult:
@@ -496,7 +496,7 @@ def least_squares(
     method : {"trf", "dogbox", "lm"}
     loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
     f_scale, **options
-        As SciPy's (ftol, xtol, gtol, max_nfev, x_scale, ...); the Jacobian is computed here.
+        As SciPy's (ftol, xtol, gtol, max_nfev, ...), ``f_scale`` perhaps tracked; the Jacobian is computed here.
     args : sequence
 
     Returns
@@ -528,9 +528,10 @@ def least_squares(
     if loss not in _LOSSES:
         raise ArgumentError(f"least_squares: loss must be one of {', '.join(_LOSSES)}, got {loss!r}")
     residuals: Callable[..., Any] = lambda v: shaping.reshape(_tensor(fun(flat.unpack(v), *args)), (-1,))
+    scale: Any = f_scale
 
     def cost(v: Any) -> Any:
-        return 0.5 * f_scale**2 * np.sum(_LOSSES[loss]((residuals(v) / f_scale) ** 2))
+        return 0.5 * scale**2 * np.sum(_LOSSES[loss]((residuals(v) / scale) ** 2))
 
     limits: Any = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else bounds  # type: ignore[attr-defined]
     low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in limits)
@@ -543,7 +544,7 @@ def least_squares(
         bounds=(low, high),
         method=method,
         loss=loss,
-        f_scale=f_scale,
+        f_scale=bare(scale),
         **options,
     )
     if not result.success:
@@ -555,7 +556,7 @@ def least_squares(
             " take method='dogbox'"
         )
     value = np.asarray(result.x, flat.dtype)
-    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in limits):
+    if not _reads(cost, value) and all(getattr(b, "_node", None) is None for b in limits):
         result.x = flat.unpack(_tensor(value))
         return result  # type: ignore[no-any-return]
     equation, value = _held("least_squares", lambda v: grad(cost)(v), value, *_wide(limits, flat))

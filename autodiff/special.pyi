@@ -379,7 +379,7 @@ def modstruve(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``modstruve``."""
 
 def multigammaln(a: ArrayLike, d: int) -> Tensor:
-    """The logarithm of the multivariate gamma function."""
+    """The logarithm of the multivariate gamma function of a positive dimension ``d``, where ``a > (d - 1) / 2``."""
 
 def nbdtr(*args: ArrayLike) -> Tensor:
     """``scipy.special.nbdtr``, composed of differentiable functions."""

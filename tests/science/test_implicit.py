@@ -96,6 +96,10 @@ def test_least_squares_in_the_data(loss):
         implicit.least_squares(lambda p: p[0] * np.exp(-p[1] * t) - y, np.array([1.0, 1.0]), loss=loss, f_scale=0.07).x
     )
     np.testing.assert_allclose(ad.jacobian(f)(y), differences(f, y), rtol=1e-6, atol=1e-8)
+    curve = lambda p: p[0] * np.exp(-p[1] * t) - y
+    g = lambda scale: implicit.least_squares(curve, np.array([1.0, 1.0]), loss=loss, f_scale=scale[0]).x
+    scale = np.array([0.07])
+    np.testing.assert_allclose(ad.jacobian(g)(scale), differences(g, scale, 1e-6), rtol=1e-6, atol=1e-8)
 
 
 def test_least_squares_at_a_bound():
