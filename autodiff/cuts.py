@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import os
 import sysconfig
 from pathlib import Path
 from types import FrameType
@@ -11,11 +12,11 @@ import numpy as np
 
 # Python 3.12 writes a[:] = x with an instruction of its own.
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}
-_PACKAGE = str(Path(__file__).parent)
+#: Where the library's own files lie; what stands beside them under a longer name is a program's.
+OURS = ("<autodiff", *(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("autodiff", "nn", "optim")))
 #: Where other people's libraries lie; a program's own lines lie elsewhere.
 _LIBRARIES = (
-    _PACKAGE,
-    "<autodiff",
+    *OURS,
     str(Path(np.__file__).parents[1]),
     *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib")},
 )

@@ -6,7 +6,6 @@ import contextlib
 import linecache
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,8 +17,7 @@ from autodiff.core.errors import AnomalyError, AutodiffError, DTypeError, ShapeE
 from autodiff.core.graph import Node
 from autodiff.core.modes import Mode, State, current_state
 from autodiff.core.op import PYTHON_NUMBERS, argument
-
-_PACKAGE = str(Path(__file__).parent)
+from autodiff.cuts import OURS
 
 
 def detect_anomaly() -> Mode:
@@ -189,11 +187,11 @@ def _check_born(op: Any, arrays: Sequence[Any], out: Any) -> None:
 
 
 def _user_line() -> str:
-    """The innermost line of the program outside this package."""
+    """The innermost line of the program outside this library."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((_PACKAGE, "<autodiff")):
+        if not file.startswith(OURS):
             return f"{file}:{frame.f_lineno}: {linecache.getline(file, frame.f_lineno).strip()}"
         frame = frame.f_back
     return "unknown line"

@@ -70,7 +70,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "extras": ("core", "*"),
     "trees": ("core", ""),
     "rows": ("core kernels", ""),
-    "watch": ("core", ""),
+    "watch": ("core cuts", ""),
     "writes": ("core views", ""),
     # The slope of a function of a symmetric matrix is asked of grad.
     "ops": (BASE, "transforms"),

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-import autodiff
 from autodiff.core.errors import ArgumentError
 from autodiff.core.graph import Node
 from autodiff.core.modes import enable_grad
+from autodiff.cuts import OURS
 from autodiff.tensor import Tensor
 from autodiff.watch import tracing
 
@@ -92,9 +92,6 @@ def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], l
     return found, names, None
 
 
-_LIBRARY = tuple(str(Path(autodiff.__file__).parents[1] / room) + "/" for room in ("autodiff", "nn", "optim"))
-
-
 def _stopped(error: Exception) -> tuple[list[Tensor], Failure | None]:
     """What the frames of a traceback hold: the tensors computed so far, and the operation that failed; no failure if
     the error is none of the program's own.
@@ -105,7 +102,7 @@ def _stopped(error: Exception) -> tuple[list[Tensor], Failure | None]:
     line, scope = "", dict[str, Any]()
     for frame, number in list(traceback.walk_tb(error.__traceback__))[1:]:
         path, scope = frame.f_code.co_filename, frame.f_locals
-        if not path.startswith((*_LIBRARY, "<autodiff")):
+        if not path.startswith(OURS):
             text = linecache.getline(path, number).strip()
             line, op = f"{Path(path).name}:{number}: {text}", None
         given = scope.get("inputs")

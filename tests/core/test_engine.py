@@ -7,6 +7,7 @@ import pickle
 import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -754,6 +755,16 @@ def test_detect_anomaly_names_the_first_bad_operation():
         y = np.sqrt(leaf([0.0]))
         with pytest.raises(ad.AnomalyError, match=r"gradient of sqrt.*recorded at"):
             y.sum().backward()
+
+
+def test_an_anomaly_names_a_line_of_the_program():
+    beside = f"{Path(ad.__file__).parent}_of_mine.py"  # no file of the library's, whose folder it begins with
+    asked = compile("np.log(x)", beside, "exec")
+    with ad.detect_anomaly(), np.errstate(all="ignore"):
+        with pytest.raises(ad.AnomalyError, match=r"autodiff_of_mine.py:1"):
+            exec(asked, {"np": np, "x": leaf([0.0])})
+        with pytest.raises(ad.AnomalyError, match=r"divide made nan.*test_engine.py"):
+            ad.nn.functional.normalize(leaf([[0.0]]), eps=0.0)
 
 
 def test_checkpoint_recomputes_and_agrees():
