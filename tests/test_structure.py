@@ -107,7 +107,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "compiler": (f"{BASE} ops tensor kernels checkpointing transforms", "viz"),
     "command": ("", ""),
     "performance": ("core command", ""),
-    "viz": (f"{BASE} ops tensor files tables command *", ""),
+    "viz": (f"{BASE} arguments ops tensor files tables command *", ""),
     "testing": (f"{BASE} ops tensor files tables command *", ""),
 }
 

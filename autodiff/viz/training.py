@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff.arguments import refuse_unless_positive
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.modes import no_grad
 from autodiff.core.pytree import flatten
@@ -73,8 +74,9 @@ def histograms(
     >>> len(figure.axes)
     2
     """
-    if not arrays:
-        raise ArgumentError("histograms: there are no arrays to show")
+    if not isinstance(arrays, Mapping) or not arrays:
+        raise ArgumentError("histograms: there are no arrays to show; it takes a dict of arrays by name")
+    refuse_unless_positive("histograms: bins", bins)
     figure, panels = _panels(len(arrays), min(4, len(arrays)), 3.1, 2.3)
     for panel, (name, values) in zip(panels, arrays.items(), strict=True):
         flat = _numbers(values).ravel()
@@ -108,7 +110,14 @@ def histograms(
 def _numbers(values: object) -> Any:
     """An array or a Tensor in float64; a complex one by its absolute values."""
     array = np.asarray(getattr(values, "_array", values))
+    if array.dtype.kind not in "biufc":
+        raise ArgumentError(f"a picture of a training run shows numbers, got a {type(values).__name__}")
     return np.asarray(np.abs(array) if array.dtype.kind == "c" else array, np.float64)
+
+
+def _need_module(name: str, module: object) -> None:
+    if not hasattr(module, "named_modules"):
+        raise ArgumentError(f"{name}: needs an nn.Module, got a {type(module).__name__}")
 
 
 def activation_histograms(module: ArrayLike, *args: object, path: str | Path | None = None, bins: int = 50) -> Figure:
@@ -134,6 +143,7 @@ def activation_histograms(module: ArrayLike, *args: object, path: str | Path | N
     >>> len(activation_histograms(net, np.ones((5, 3))).axes)
     3
     """
+    _need_module("activation_histograms", module)
     seen: dict[str, Any] = {}
     runs: Counter[str] = Counter()
     hooks = []
@@ -185,6 +195,7 @@ def gradient_histograms(module: ArrayLike, path: str | Path | None = None, *, bi
     >>> len(gradient_histograms(net).axes)
     2
     """
+    _need_module("gradient_histograms", module)
     found = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}  # type: ignore[union-attr]
     if not found:
         raise ArgumentError("gradient_histograms: no parameter has a gradient; call loss.backward() first")
@@ -200,7 +211,8 @@ def weight_tiles(
     ----------
     weight : array_like, shape (units, inputs) or (units, channels, height, width)
         As :class:`nn.Linear` and a convolution hold it. With three channels the tiles are in colour, each scaled to its
-        own range; otherwise blue is negative, white zero and red positive, on one scale for all.
+        own range; otherwise blue is negative, white zero and red positive, on one scale for all; scales
+        are those of the finite weights.
     shape : sequence of int, optional
         (height, width) or (channels, height, width) of an input image; square if not given.
     path : str or Path, optional
@@ -221,10 +233,11 @@ def weight_tiles(
     >>> len(weight_tiles(np.random.default_rng(0).normal(size=(6, 16))).axes)
     6
     """
+    refuse_unless_positive("weight_tiles: most", most)
     array = _numbers(weight)
     if array.ndim == 2:
         side = math.isqrt(array.shape[1])
-        target = tuple(shape) if shape is not None else (side, side)
+        target = tuple(np.atleast_1d(shape).tolist()) if shape is not None else (side, side)
         if math.prod(target) != array.shape[1] or len(target) not in (2, 3):
             raise ShapeError(
                 f"weight_tiles: {array.shape[1]} inputs are no image of shape {target}; pass shape=(height, width)"
@@ -236,13 +249,14 @@ def weight_tiles(
         raise ShapeError(
             f"weight_tiles: needs (units, inputs) or (units, channels, height, width), got shape {np.shape(weight)}"  # type: ignore[arg-type]
         )
-    array = array[:most]
+    array = np.where(np.isfinite(array), array, np.nan)[:most]
     figure, panels = _panels(len(array), math.ceil(math.sqrt(len(array))), 0.9, 0.9)
-    largest = float(np.abs(array).max()) or 1.0
+    largest = float(np.max(np.abs(array[~np.isnan(array)]), initial=0.0)) or 1.0
     for panel, tile in zip(panels, array, strict=True):
         panel.set_axis_off()
         if tile.shape[0] == 3:
-            low, high = tile.min(), tile.max()
+            good = tile[~np.isnan(tile)]
+            low, high = (good.min(), good.max()) if good.size else (0.0, 0.0)
             panel.imshow(np.moveaxis((tile - low) / ((high - low) or 1.0), 0, -1), interpolation="nearest")
         else:
             panel.imshow(tile.mean(axis=0), cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")

@@ -219,3 +219,31 @@ def test_whole_numbers_alone_are_named(tmp_path, capsys):
     assert main([target, "[[1, 2], [3, 4]]"]) == 2
     assert "write 1.0 for 1" in capsys.readouterr().err
     assert main([target, "[[1.0, 2.0], [3.0, 4.0]]"]) == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_hides_no_other(bad):
+    weight = np.array([[1.0, -2.0, 0.5, 0.0], [bad, 0.25, 0.0, -1.0]])
+    images = [panel.get_images()[0] for panel in weight_tiles(weight).axes]
+    assert [image.get_clim() for image in images] == [(-2.0, 2.0)] * 2
+    assert np.ma.count_masked(images[1].get_array()) == 1
+    colours = np.random.default_rng(0).uniform(size=(2, 3, 2, 2))
+    colours[0, 0, 0, 0] = bad
+    shown = weight_tiles(colours).axes[0].get_images()[0].get_array()
+    assert np.isfinite(np.ma.filled(shown, 0.0)).sum() >= 11
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: histograms([np.ones(3)]), "a dict of arrays by name"),
+        (lambda: histograms({"x": np.ones(3)}, bins=0), "bins must be a positive int"),
+        (lambda: histograms({"x": None}), "shows numbers, got a NoneType"),
+        (lambda: weight_tiles(np.ones((2, 4)), most=0), "most must be a positive int"),
+        (lambda: activation_histograms(np.tanh, np.ones(3)), "needs an nn.Module, got a ufunc"),
+        (lambda: gradient_histograms([]), "needs an nn.Module, got a list"),
+    ],
+)
+def test_pictures_of_training_refuse_by_name(call, words):
+    with pytest.raises(ArgumentError, match=words):
+        call()
