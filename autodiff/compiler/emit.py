@@ -281,14 +281,15 @@ class Code:
             return [text]
         if isinstance(out, list):
             parts = ", ".join("_" if s is None else self._name(s) for s in out)
-            line = f"{parts}{',' if len(out) == 1 else ''} = {text}"
+            several = f"pieces = {text}", f"if len(pieces) != {len(out)}: return MISS"
+            lines = [*several, f"{parts}, = pieces"] if op.loose else [f"{parts}, = {text}"]
         else:
-            line = f"{self._name(out)} = {text}"
+            lines = [f"{self._name(out)} = {text}"]
         if not op.loose:
-            return [line]
+            return lines
         known = [(self._name(s), self._constant(layout_of(s.value), key=layout_of(s.value))) for s in op.outs()]
         laid = self._constant(layout_of)
-        return [line, *(f"if {laid}({name}) != {layout}: return MISS" for name, layout in known)]
+        return [*lines, *(f"if {laid}({name}) != {layout}: return MISS" for name, layout in known)]
 
     def _leased(self, buffer: Buffer) -> str:
         value = buffer.root.value

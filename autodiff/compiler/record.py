@@ -190,12 +190,13 @@ _SHAPING_METHODS = {"nonzero", "compress", "repeat", "choose"}
 def _is_loose(op: Op, result: Any) -> bool:
     """Whether shape, dtype or place of the result may depend on more than the shapes, dtypes and layouts that go in."""
     target = op.target
-    if isinstance(target, (np.ufunc, Attribute)) or isinstance(getattr(target, "__self__", None), np.ufunc):
+    if isinstance(target, (np.ufunc, Attribute, type)) or target in (abs, np.where, np.clip):
         return False
-    if target in SHAPED or target is abs or isinstance(target, type):
-        return False
+    whole = any(isinstance(s.value, (int, np.integer)) for s in reads(op))  # an axis, a length or a count, perhaps
+    if target in SHAPED or isinstance(getattr(target, "__self__", None), np.ufunc):
+        return whole
     if type(target) is Method:
-        return target.name in _SHAPING_METHODS
+        return whole or target.name in _SHAPING_METHODS
     if target is operator.getitem:  # a number picks out a view, of what has several axes
         picked = any(not isinstance(s.value, np.ndarray) or s.value.dtype.kind == "b" for s in slots_in(op.args[1]))
         return picked and isinstance(result, np.ndarray)

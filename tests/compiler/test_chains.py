@@ -221,7 +221,7 @@ def test_calls_that_write_over_what_they_made_join_chains() -> None:
             standins = [taken.take(rng.normal(size=8), f"x{i}") for i in range(2)]
             with recording(recorder):
                 outs = private(f)(*standins)
-            code = frozen_code(Workshop(), recorder, taken.standins, taken.values, tuple(outs), "f")
+            code = frozen_code(Workshop(), recorder, taken.standins, tuple(outs), "f")
             chains += any(isinstance(value, Chain) for value in code.scope.values())
             for _ in range(2):
                 given = rng.normal(size=(2, 8))

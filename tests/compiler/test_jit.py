@@ -1057,3 +1057,28 @@ def test_static_zeros_have_a_sign(kind: Any) -> None:
     compiled = autodiff.jit(lambda x, sign: np.copysign(x, sign), static_argnames="sign")
     for zero in (0.0, -0.0, 0.0):
         np.testing.assert_array_equal(compiled(np.ones(2), kind(zero)), np.copysign(np.ones(2), zero))
+
+
+NUMBERED: dict[str, Any] = {
+    "reshape": lambda x, n: x.reshape(n, -1) * 2 + 1,
+    "np.reshape": lambda x, n: np.reshape(x, (n, -1)) * 2,
+    "swapaxes": lambda x, n: np.swapaxes(x + 1, 0, n) * 2,
+    "moveaxis": lambda x, n: np.moveaxis(x + 1, 0, n) * 2,
+    "stack": lambda x, n: np.stack([x, x * 2], axis=n) * 2,
+    "concatenate": lambda x, n: np.concatenate([x, x * 2], axis=n) * 2,
+    "sum": lambda x, n: np.sum(x * 2, axis=n) * 2,
+    "max": lambda x, n: (x * 2).max(n) * 2,
+    "cumsum": lambda x, n: np.cumsum(x * 2, axis=n) * 2,
+    "argsort": lambda x, n: np.argsort(-x, axis=n) * 2,
+    "expand_dims": lambda x, n: np.expand_dims(x, n) * 2,
+    "repeat": lambda x, n: np.repeat(x * 2, n) * 2,
+    "split": lambda x, n: np.split(x * 2, n)[-1] * 2,
+}
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_a_number_may_say_how_a_result_lies(name: str) -> None:
+    f, x = NUMBERED[name], np.arange(48.0).reshape(2, 4, 6) % 7
+    compiled = autodiff.jit(f)
+    for n in (1, 2, 1, 2):
+        assert bits(compiled(x, n)) == bits(f(x, n))
