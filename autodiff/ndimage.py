@@ -716,8 +716,10 @@ def _ranked(name: str, choose: Callable[..., Any], turned: bool = False) -> Call
         along = sorted(different_axes(name, axes, t.ndim))
         if size is None and footprint is None:
             raise ArgumentError(f"{name}: give size or footprint")
-        sizes = [] if size is None else [whole_number(f"{name}: size", k) for k in _each(name, size, len(along))]
-        kept = np.ones(sizes, bool) if footprint is None else np.asarray(bare(footprint), bool)
+        if footprint is None:
+            kept = np.ones([whole_number(f"{name}: size", k) for k in _each(name, size, len(along))], bool)
+        else:  # whatever the size
+            kept = np.asarray(bare(footprint), bool)
         if kept.ndim != len(along):
             raise ShapeError(f"{name}: a footprint of {kept.ndim} axes for {len(along)} axes of the input")
         if turned:  # a dilation looks the other way

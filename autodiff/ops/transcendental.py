@@ -15,7 +15,6 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.errors import NotDifferentiableError
 from autodiff.core.op import Primitive, registry
-from autodiff.extras import require
 from autodiff.functions import named
 from autodiff.ops import hypergeometric
 from autodiff.ops.common import bare, quotient, real_numbers
@@ -115,17 +114,17 @@ def far_or(log_x: Any, make: Any, formula: Any, *args: Any) -> Any:
 def log_beta_end(a: Any, b: Any, q: Any) -> Any:
     """``log x`` with ``betainc(a, b, x) = q`` where x is small."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (np.log(q) + np.log(a) + require("scipy.special").betaln(a, b)) / a
+        return (np.log(q) + np.log(a) + registry["betaln"].function(a, b)) / a
 
 
 def beta_ppf(a: Any, b: Any, q: Any) -> Any:
     """``x`` with ``betainc(a, b, x) = q``."""
-    return far_or(log_beta_end(a, b, q), np.exp, require("scipy.special").betaincinv, a, b, q)
+    return far_or(log_beta_end(a, b, q), np.exp, registry["betaincinv"].function, a, b, q)
 
 
 def beta_isf(a: Any, b: Any, q: Any) -> Any:
     """``x`` with ``betaincc(a, b, x) = q``."""
-    return far_or(log_beta_end(b, a, q), lambda log: 1 - np.exp(log), require("scipy.special").betainccinv, a, b, q)
+    return far_or(log_beta_end(b, a, q), lambda log: 1 - np.exp(log), registry["betainccinv"].function, a, b, q)
 
 
 def f_point(n: Any, d: Any, q: Any, own: Any, other: Any) -> Any:

@@ -499,3 +499,7 @@ def test_arguments_as_scipy_takes_them():
     same("signal.filtfilt", [0.5, 0.5], [1.0], x[2], padlen=-1)
     same("fft.fftn", x, axes=(1, 0))
     same("fft.dctn", x, axes=1)
+    row = np.ones((1, 3), bool)  # beside which a size is of no account
+    np.testing.assert_array_equal(
+        ndimage.maximum_filter(x, np.ones(9), row).data, scipy.ndimage.maximum_filter(x, footprint=row)
+    )
