@@ -29,7 +29,7 @@ _METHODS = """all any argmax argmin argpartition argsort astype byteswap choose 
     cumprod cumsum diagonal dot fill flatten item max mean min nonzero partition prod put ravel repeat reshape round
     searchsorted sort squeeze std sum swapaxes take trace transpose var view""".split()
 _READS = """tolist tobytes dump dumps tofile __float__ __int__ __complex__ __index__ __round__ __format__ __str__
-    __repr__""".split()
+    __repr__ as_integer_ratio bit_count bit_length getfield hex is_integer resize setfield to_bytes""".split()
 _MEMORY = {
     "flat": "elements were walked with .flat; use .reshape(-1)",
     "data": "memory was asked for with .data",

@@ -353,6 +353,7 @@ def filling(x: Any) -> Any:
         (lambda x: np.array([x[0], x[1]]), r"np.stack\(\[...\]\)"),
         (lambda x: np.array([autodiff.tensor(x)[0]]), r"np.stack\(\[...\]\)"),
         (lambda x: x * int(x[0]), "static_argnames"),
+        (lambda x: x * x.sum().item().is_integer(), r"is_integer\(\); return it, or name"),
         (lambda x: nn.BatchNorm1d(3, affine=False)(x[None] * np.ones((2, 1))), r"state=\(...\)"),
     ],
 )
