@@ -12,6 +12,8 @@ from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from autodiff.fast.thresholds import THRESHOLDS
 __all__ = ["ALIGNMENT", "LEASED", "Buffer", "Pool", "Scratch", "place"]
 
 ALIGNMENT = 64
+_SMALL = 1024  # bytes
 
 
 @dataclass
@@ -159,16 +162,33 @@ def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[
 
 
 def pack(buffers: list[Buffer]) -> int:
-    """Give each buffer the lowest offset at which its bytes are free while it is alive; how many bytes that takes."""
+    """Give each buffer, the largest first, bytes that are free while it is alive; how many bytes that takes.
+
+    A large one takes the lowest such bytes. A small one shares with others of its size alone: a program of 10,000 small
+    calls would else look at all pairs of them.
+    """
     used, taken = 0, list[tuple[int, int, int, int]]()  # offset, end, first, last; in order
     for buffer in buffers:
         nbytes, place = buffer.root.value.nbytes, 0
+        if nbytes <= _SMALL:
+            break
         for offset, end, begin, stop in taken:
             if begin <= buffer.last and buffer.first <= stop and place < end and offset < place + nbytes:
-                place = -(-end // ALIGNMENT) * ALIGNMENT
+                place = _aligned(end)
         insort(taken, (place, place + nbytes, buffer.first, buffer.last))
         buffer.offset, used = place, max(used, place + nbytes)
+    for size, alike in groupby(buffers[len(taken) :], lambda buffer: _aligned(buffer.root.value.nbytes)):
+        busy = list[tuple[int, int]]()  # last, offset; a heap
+        for buffer in sorted(alike, key=lambda buffer: buffer.first):
+            free = busy and busy[0][0] < buffer.first
+            buffer.offset = heappop(busy)[1] if free else _aligned(used)
+            used = max(used, buffer.offset + size)
+            heappush(busy, (buffer.last, buffer.offset))
     return used
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
 def extent(slot: Slot) -> int:

@@ -1,15 +1,20 @@
 """The memory that compiled steps take, beside the eager step's."""
 
 import gc
+import itertools
 import tracemalloc
+import types
 from typing import Any
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 import autodiff
 import nn
 import optim
 from autodiff import kernels
+from autodiff.compiler import layout
 from nn import functional as F
 
 
@@ -67,3 +72,29 @@ def test_memory_of_a_shape_that_comes_no_more_is_let_go_of() -> None:
     del many
     step(np.zeros((120_000, 4)))
     assert step.plan.nbytes == held[-1]
+
+
+_BUFFERS = st.lists(
+    st.tuples(st.sampled_from([1, 8, 64, 65, 1000, 1024, 1025, 4096]), st.integers(0, 30), st.integers(0, 9))
+)
+
+
+@given(_BUFFERS)
+def test_what_is_alive_at_once_shares_no_bytes(drawn):
+    buffers = []
+    for nbytes, first, more in drawn:
+        root = types.SimpleNamespace(value=np.empty(nbytes, np.uint8))
+        buffers.append(layout.Buffer(root, [], first, first + more, False))
+    used = layout.pack(sorted(buffers, key=lambda buffer: -buffer.root.value.nbytes))
+    ends = [buffer.offset + buffer.root.value.nbytes for buffer in buffers]
+    assert used == max(ends, default=0) or used - max(ends) < layout.ALIGNMENT
+    assert all(buffer.offset % layout.ALIGNMENT == 0 for buffer in buffers)
+    for (a, end), (b, other) in itertools.combinations(zip(buffers, ends, strict=True), 2):
+        if a.first <= b.last and b.first <= a.last:
+            assert end <= b.offset or other <= a.offset
+
+
+def test_small_buffers_use_their_bytes_again():
+    root = types.SimpleNamespace(value=np.empty(8, np.uint8))
+    buffers = [layout.Buffer(root, [], i, i + 2, False) for i in range(1000)]
+    assert layout.pack(buffers) == 3 * layout.ALIGNMENT
