@@ -13,6 +13,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.docstrings import of_kind
 from nn import functional as F
 from nn.functional.common import as_input
+from nn.functional.normalization import as_shape
 from nn.module import Module
 from nn.parameter import Parameter
 
@@ -224,10 +225,6 @@ class BatchNorm3d(_BatchNorm):
     _ndims = (5,)
 
 
-def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
-    return (int(normalized_shape),) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
-
-
 class LayerNorm(Module):
     """Normalise every example over its last axes.
 
@@ -261,7 +258,7 @@ class LayerNorm(Module):
     ) -> None:
         super().__init__()
         refuse_negative("LayerNorm: eps", eps)
-        shape = self.normalized_shape = _as_shape(normalized_shape)
+        shape = self.normalized_shape = as_shape("LayerNorm", normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.register_parameter("weight", Parameter(np.ones(shape, dtype)) if elementwise_affine else None)
         self.register_parameter("bias", Parameter(np.zeros(shape, dtype)) if elementwise_affine and bias else None)
@@ -309,7 +306,7 @@ class RMSNorm(Module):
     ) -> None:
         super().__init__()
         refuse_negative("RMSNorm: eps", 0 if eps is None else eps)
-        self.normalized_shape = _as_shape(normalized_shape)
+        self.normalized_shape = as_shape("RMSNorm", normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.register_parameter(
             "weight", Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None

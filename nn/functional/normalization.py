@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.arguments import refuse_other, refuse_unless_positive
+from autodiff.arguments import refuse_other, refuse_unless_positive, whole
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
 from autodiff.fused.statistics import EPS_MODES
@@ -65,12 +66,19 @@ def update_running(running: Any, batch: Any, momentum: float, factor: float = 1.
     running._data = average  # running.data = average, without the questions that a property asks
 
 
+def as_shape(name: str, normalized_shape: Any) -> tuple[int, ...]:
+    """The last axes' lengths, of one or several."""
+    shape = tuple(normalized_shape) if isinstance(normalized_shape, Iterable) else (normalized_shape,)
+    if not shape or not all(whole(n) and n >= 0 for n in shape):
+        raise ArgumentError(
+            f"{name}: normalized_shape is an int or several, one for each axis, got {normalized_shape!r}"
+        )
+    return tuple(map(int, shape))
+
+
 def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:
     """The last axes' lengths, checked against the input."""
-    if normalized_shape.__class__ is tuple:
-        shape = normalized_shape
-    else:
-        shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
+    shape = normalized_shape if normalized_shape.__class__ is tuple else as_shape(name, normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ShapeError(f"{name}: input of shape {x.shape} does not end in normalized_shape {shape}")
     return shape

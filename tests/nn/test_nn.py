@@ -319,6 +319,11 @@ def test_a_truncated_normal_is_one_however_rare_its_values(a, b, mean, std):
         (lambda: nn.CrossIterationBatchNorm1d(3, running_ddof=2), "running_ddof must be one of"),
         (lambda: nn.LogisticRenormSchedule(dmax=0.0), "dmax > 0"),
         (lambda: nn.Embedding(3, 2, max_norm=-1.0), "max_norm must not be negative"),
+        *(
+            (lambda make=make, shape=shape: make(shape), "normalized_shape is an int or several")
+            for make in (nn.LayerNorm, nn.RMSNorm, lambda shape: F.layer_norm(np.eye(3), shape))
+            for shape in (2.5, -3, [3, 1.5], [], None, True, "3")
+        ),
         (lambda: nn.ConvTranspose1d(1, 1, 3, padding="same"), "padding must be integers, got 'same'"),
         (lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 100, [10], div_value=0.0), "div_value must be positive"),
     ],
