@@ -373,6 +373,7 @@ def define(s: Any, define: Any) -> None:
             )
         ),
         domain=(0.3, 1.7),
+        reach=(1e-150, np.inf),  # beyond, second derivatives leave the range
         pointwise=True,
     )
 
@@ -385,6 +386,7 @@ def define(s: Any, define: Any) -> None:
         s.ellipkm1,
         lambda g, out, p: g * in_complement(p, first_kind_near, lambda p: -np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p)),
         domain=(0.3, 1.7),
+        reach=(1e-150, np.inf),
     )
 
     def dilogarithm_slope(z: Any) -> Any:
