@@ -525,6 +525,12 @@ def _gamma_logpdf(z: Any, a: Any) -> Any:
     return _from(a, 2, large, special.xlogy(a - 1, z) - z - special.gammaln(a))
 
 
+def _chi_logpdf(z: Any, df: Any) -> Any:
+    usual = lambda z: _gamma_logpdf(0.5 * z * z, 0.5 * (df + 1)) + np.log(2**0.5 * special.poch(0.5 * df, 0.5))
+    near = special.xlogy(df - 1, z) - special.gammaln(0.5 * df) - (0.5 * df - 1) * log(2)  # where the square is nothing
+    return _from(z, float(np.finfo(z.dtype).tiny) ** 0.5, usual, near)
+
+
 def _among_many(k: Any, rest: Any, plain: Any, logs: Formula) -> Any:
     """``plain``; for more than a hundred trials, of which ``k`` succeed and ``rest`` do not, ``logs(weight)``, where
     ``weight(p, q)`` is the logarithm of the binomial probability.
@@ -1169,7 +1175,7 @@ burr12 = _mapped(
 )
 chi = _mapped(
     "chi",
-    lambda z, df: _gamma_logpdf(0.5 * z * z, 0.5 * (df + 1)) + np.log(2**0.5 * special.poch(0.5 * df, 0.5)),
+    _chi_logpdf,
     chi2,
     lambda z, df: z * z,
     lambda y, df: np.sqrt(y),

@@ -662,3 +662,14 @@ def test_intervals_of_lists_and_shares_in_single_precision():
             ours.dirichlet.logpdf([0.25, 0.75], alpha)
     x, cov = np.ones((3, 2), np.float32), np.eye(2, dtype=np.float32)
     assert ours.multivariate_normal.logpdf(x, cov=cov).dtype == np.float32
+
+
+def test_the_chi_density_near_0_keeps_its_logarithm():
+    for df in (1.0, 2.6, 7.0):
+        for z in (1e-300, 1e-160, 1e-150, 1e-20, 0.5):
+            np.testing.assert_allclose(ours.chi.logpdf(z, df).item(), theirs.chi.logpdf(z, df), rtol=1e-12)
+            np.testing.assert_allclose(
+                ad.grad(lambda z, df=df: ours.chi.logpdf(z, df))(z), (df - 1) / z - z, rtol=1e-12, atol=1e-140
+            )
+        single = ours.chi.logpdf(np.float32(1e-25), np.float32(df))
+        np.testing.assert_allclose(single.item(), theirs.chi.logpdf(1e-25, df), rtol=1e-5)
