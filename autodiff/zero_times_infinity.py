@@ -12,7 +12,9 @@ from autodiff.reads import USED, uses
 
 
 def _squared(value: Any) -> Any:
-    """The square of the norm: the quickest number from which NumPy tells something of all entries."""
+    """The square of the norm, or of one number its size: the quickest number that tells something of all entries."""
+    if value.__class__ is np.float64:
+        return abs(value)  # a square overflows with a warning
     values = getattr(value, "_data", value)
     while hasattr(values, "array"):
         values = values.array
