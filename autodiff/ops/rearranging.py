@@ -285,7 +285,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     return _tensor(a).copy(order)
 
 
-def _in_order(numpys: Callable[..., Any], usual: str) -> None:
+def _in_order(numpys: Callable[..., Any], usual: str) -> Callable[..., Any]:
     """One of NumPy's functions that take anything for an array; here it is always an array of its own."""
 
     def function(a: Any, dtype: Any = None, order: str | None = None, *, device: Any = None, copy: Any = None) -> Any:
@@ -293,11 +293,13 @@ def _in_order(numpys: Callable[..., Any], usual: str) -> None:
         return (t if dtype is None else t.astype(dtype)).copy(order or usual)
 
     name = numpys.__name__
-    dispatch.implements(numpys)(named(function, name, f"Differentiable ``numpy.{name}``, a copy."))
+    return dispatch.implements(numpys)(named(function, name, f"Differentiable ``numpy.{name}``, a copy."))
 
 
-for _numpys, _usual in ((np.asarray, "K"), (np.asanyarray, "K"), (np.ascontiguousarray, "C"), (np.asfortranarray, "F")):
-    _in_order(_numpys, _usual)
+asarray = _in_order(np.asarray, "K")
+asanyarray = _in_order(np.asanyarray, "K")
+ascontiguousarray = _in_order(np.ascontiguousarray, "C")
+asfortranarray = _in_order(np.asfortranarray, "F")
 
 
 @dispatch.implements(*(f for f in (getattr(np, "astype", None),) if f is not None))

@@ -222,9 +222,10 @@ def _compare_beside(
         for b, moves in zip(problem.base, usual, strict=True)
     ]
     found = Report(report.name, report.seed)
-    with contextlib.suppress(AutodiffError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
-        # The function may refuse the point.
-        compare(found, problem, 1, problem.terms, gradient, rng, base=beside, hasty=hasty)
+    refusals = AutodiffError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError
+    with np.errstate(all="ignore"), contextlib.suppress(*refusals):
+        if np.all(np.isfinite(problem.terms(beside))):  # else the point lies outside the domain
+            compare(found, problem, 1, problem.terms, gradient, rng, base=beside, hasty=hasty)
     if found.verdict == "fail":
         wrong = [entry for entry in found.entries if entry.verdict == "fail"]
         report.entries += [replace(entry, label=f"{entry.what}{BESIDE}") for entry in wrong]

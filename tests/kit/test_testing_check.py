@@ -329,3 +329,10 @@ def test_the_running_statistics_of_a_module_are_what_they_were(affine):
     assert check_gradients(layer, x).verdict == "pass"
     for name, held in layer.state_dict().items():
         np.testing.assert_array_equal(held, before[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: np.log1p(-x), lambda x: np.sqrt(1 - x), np.arctanh], ids=["log1p", "sqrt", "arctanh"]
+)
+def test_equal_entries_at_the_edge_of_a_domain_pass(f):
+    check_gradients(f, np.array([0.97, 0.97, 0.3]))
