@@ -176,13 +176,15 @@ class Declared:
                 )
 
     def containers(self) -> list[Any]:
-        """The dicts, lists and tuples that modules consist of, however deep, each once."""
+        """The dicts, lists, tuples and objects with a value (data classes, namespaces) that modules consist of, however
+        deep, each once; of an object its dict.
+        """
         found: dict[int, Any] = {}
         waiting: list[Any] = [part.__dict__ for module in self.modules for part in module.modules()]
         for one in waiting:
             if id(one) not in found:
                 found[id(one)] = one
-                waiting += [value for value in values_of(one) if isinstance(value, (dict, list, tuple))]
+                waiting += [part for part in map(_parts, values_of(one)) if part is not None]
         return list(found.values())
 
     def tensors(self, containers: list[Any] | None = None) -> list[Tensor]:
@@ -199,6 +201,14 @@ class Declared:
 def values_of(one: Any) -> Any:
     """What a dict, a list or a tuple holds."""
     return one.values() if isinstance(one, dict) else one
+
+
+def _parts(value: Any) -> Any:
+    """Where the parts of a container stand, or of an object that is compared by value; None of any other."""
+    if isinstance(value, (dict, list, tuple)):
+        return value
+    alike = value.__class__.__eq__ is not object.__eq__ and not hasattr(value, "_node")
+    return getattr(value, "__dict__", None) if alike and not isinstance(value, type) else None
 
 
 def is_standin(value: Any) -> bool:

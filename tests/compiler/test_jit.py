@@ -1,6 +1,8 @@
 """``autodiff.jit``: a pure function run once; the same bits as the function itself, and effects refused by name."""
 
+import argparse
 import copy
+import dataclasses
 import enum
 import gc
 import importlib
@@ -8,6 +10,7 @@ import pickle
 import random
 import subprocess
 import sys
+import types
 import weakref
 from typing import Any
 
@@ -1083,3 +1086,33 @@ def test_a_number_may_say_how_a_result_lies(name: str) -> None:
     compiled = autodiff.jit(f)
     for n in (1, 2, 1, 2):
         assert bits(compiled(x, n)) == bits(f(x, n))
+
+
+@dataclasses.dataclass
+class _Settings:
+    scale: float = 2.0
+
+
+@pytest.mark.parametrize("kind", [_Settings, types.SimpleNamespace, argparse.Namespace])
+def test_a_configuration_in_a_declared_module_may_be_changed(kind: Any) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.settings = [kind(scale=2.0)]
+
+        def forward(self, x: Any) -> Any:
+            return np.sum(x * self.settings[0].scale)
+
+    model = Scaled()
+    scaled = autodiff.jit(lambda x: model(x), state=(model,))
+    assert [float(scaled(np.ones(2))) for _ in range(3)] == [4.0] * 3
+    model.settings[0].scale = 3.0
+    assert [float(scaled(np.ones(2))) for _ in range(3)] == [6.0] * 3
+
+    def counted(x: Any) -> Any:
+        model.settings[0].scale += 1.0
+        return model(x)
+
+    with pytest.raises(CompileError, match="scale"):
+        autodiff.jit(counted, state=(model,))(np.ones(2))
+    assert model.settings[0].scale == 3.0
