@@ -18,7 +18,7 @@ from autodiff.core.errors import DTypeError, GraphError, NotDifferentiableError,
 from autodiff.core.graph import Variable
 from autodiff.core.modes import is_grad_enabled
 from autodiff.ops.elementwise import astype
-from autodiff.ops.indexing import clean, set_at_
+from autodiff.ops.indexing import clean, keeps_gradient, set_at_
 from autodiff.ops.shaping import _tensor, array
 from autodiff.views import View, live_views, view_of
 from autodiff.writes import write_through, written
@@ -39,10 +39,12 @@ def assign(tensor: Any, index: Any, value: Any) -> None:
         If the tensor is, or is a view of, a leaf that requires a gradient; or if gradients are off and the tensor's
         graph would be cut.
     NotDifferentiableError
-        If NumPy would call the view read-only, or it is the real or imaginary part of a complex tensor.
+        If NumPy would call the view read-only, or it is the real or imaginary part of a complex tensor; or the value
+        requires a gradient, and the tensor holds whole numbers or truth values.
     """
     if dispatch.holds_tensor(value):
         value = array(value)
+    keeps_gradient(tensor, value)
     place = clean(index)
     held = view_of(tensor)
     root = _writeable_root(tensor, held, "assignment")

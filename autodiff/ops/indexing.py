@@ -10,7 +10,8 @@ from numpy.lib.array_utils import normalize_axis_index
 from autodiff import batching, dispatch
 from autodiff.batching import Lanes, is_batched
 from autodiff.containers import as_array
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.modes import is_grad_enabled
 from autodiff.core.op import Primitive, above
 from autodiff.ops.common import bare, no_out
 
@@ -146,7 +147,18 @@ set_at_ = P("set_at", _set_at, _set_rule_x, _set_rule_v, sample=_sample_set, lab
 
 def set_at(x: Any, index: Any, v: Any) -> Any:
     """A copy of ``x`` with ``v`` written at ``index``; differentiable in both."""
+    keeps_gradient(x, v)
     return set_at_.function(x, v, clean(index))
+
+
+def keeps_gradient(x: Any, v: Any) -> None:
+    """Refuse to write what requires a gradient among whole numbers or truth values, where it would be lost."""
+    kind = np.result_type(bare(x))
+    if getattr(v, "_node", None) is not None and kind.kind not in "fc" and is_grad_enabled():
+        raise NotDifferentiableError(
+            f"an assignment into {kind} would cut the graph of a value that requires a gradient; write v.detach(), or"
+            " into a tensor of floating-point numbers"
+        )
 
 
 def add_at(x: Any, index: Any, v: Any) -> Any:

@@ -194,3 +194,22 @@ def test_thresholds_have_no_gradient(name, option):
     for given in (ad.tensor(0.5, requires_grad=True), ad.tensor(0.25, requires_grad=True) * 2):
         with pytest.raises(ad.NotDifferentiableError, match=f"{name} has no gradient .*{option}"):
             getattr(F, name)(np.ones(3), **{option: given}, **rest)
+
+
+@pytest.mark.parametrize("write", ["item", "mask", "put", "fill", "copyto", "at", "view"])
+def test_what_requires_a_gradient_is_not_lost_among_whole_numbers(write):
+    t, x = ad.tensor(np.array([1, 2, 3])), ad.tensor(2.7, requires_grad=True)
+    writes = {
+        "item": lambda v: t.__setitem__(0, v),
+        "mask": lambda v: t.__setitem__(np.array([True, False, True]), v),
+        "put": lambda v: np.put(t, 0, v),
+        "fill": lambda v: t.fill(v),
+        "copyto": lambda v: np.copyto(t, v, casting="unsafe"),
+        "at": lambda v: t.at[0].set(v),
+        "view": lambda v: t[:2].__setitem__(0, v),
+    }
+    with pytest.raises(ad.NotDifferentiableError, match="detach"):
+        writes[write](x)
+    assert t.tolist() == [1, 2, 3]
+    result = writes[write](x.detach())
+    assert (t if result is None else result).tolist()[0] == 2  # as NumPy's
