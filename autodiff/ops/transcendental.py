@@ -361,17 +361,14 @@ def define(s: Any, define: Any) -> None:
         small = bare(p) < 0.5
         return np.where(small, near(np.where(small, p, 0.25)), far(np.where(small, 1.0, p)))
 
+    def second_kind_slope(p: Any) -> Any:
+        near = lambda p: 0.5 * (s.ellipkm1(p) - of(second_kind, p)) / (1 - p)
+        return in_complement(p, near, lambda p: np.pi / 8 * s.hyp2f1(0.5, 1.5, 2.0, 1 - p))
+
     second_kind: Primitive = Primitive(
         "ellipe_of_complement",
         lambda p: s.ellipe(1 - np.asarray(p)),
-        lambda g, out, p: (
-            g
-            * in_complement(
-                p,
-                lambda p: 0.5 * (s.ellipkm1(p) - of(second_kind, p)) / (1 - p),
-                lambda p: np.pi / 8 * s.hyp2f1(0.5, 1.5, 2.0, 1 - p),
-            )
-        ),
+        lambda g, out, p: g * second_kind_slope(p),
         domain=(0.3, 1.7),
         reach=(1e-150, np.inf),  # beyond, second derivatives leave the range
         pointwise=True,
@@ -382,12 +379,10 @@ def define(s: Any, define: Any) -> None:
         rest = np.where(zero, 0.0, p * s.ellipkm1(np.where(zero, 1.0, p)))
         return -0.5 * quotient((of(second_kind, p) - rest) / (1 - p), p)
 
-    define(
-        s.ellipkm1,
-        lambda g, out, p: g * in_complement(p, first_kind_near, lambda p: -np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p)),
-        domain=(0.3, 1.7),
-        reach=(1e-150, np.inf),
-    )
+    def first_kind_slope(p: Any) -> Any:
+        return in_complement(p, first_kind_near, lambda p: -np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p))
+
+    define(s.ellipkm1, lambda g, out, p: g * first_kind_slope(p), domain=(0.3, 1.7), reach=(1e-150, np.inf))
 
     def dilogarithm_slope(z: Any) -> Any:
         near = np.abs(bare(z) - 1) < 0.5

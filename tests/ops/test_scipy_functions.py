@@ -110,7 +110,7 @@ def test_the_logarithm_leaves_the_random_numbers_alone_and_takes_small_ones():
     np.testing.assert_array_equal(state[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-@pytest.mark.parametrize("name", sorted(set(ad.linalg.__all__) - {"matrix_function"}))
+@pytest.mark.parametrize("name", sorted(set(ad.linalg.__all__) - {"matrix_function", "outer"}))
 def test_a_matrix_of_whole_numbers_is_one_of_floats(name):
     """What a function gives of numbers does not depend on how they are stored."""
     f, m, known = getattr(ad.linalg, name), np.array([[9, 2, 1], [2, 8, 3], [1, 3, 7]]), False
