@@ -353,6 +353,19 @@ def _parted(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
     return out
 
 
+def _outputs(name: str, out: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The leaves of what a function returned, and how they are put together again."""
+    outs, rebuild = flatten(out)
+    for leaf in outs:
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else as_array(leaf).dtype
+        if dtype.kind not in "biufc":
+            held = type(leaf).__name__
+            raise GraphError(
+                f"{name}: the function must return arrays or numbers, or trees of these, and gave a {held}"
+            )
+    return outs, rebuild
+
+
 def _scalar_output(name: str, out: Any) -> Tensor:
     if not isinstance(out, Tensor):
         if not holds_tensor(out) and np.ndim(out) == 0 and as_array(out).dtype.kind in "biufc":
@@ -547,7 +560,7 @@ def vjp(f: Callable[..., object], *args: TreeLike, has_aux: bool = False) -> tup
     """
     call = _reverse("vjp", f, range(len(args)), args)
     out, aux = _parted("vjp", call.run({}), has_aux)
-    outs, rebuild = flatten(out)
+    outs, rebuild = _outputs("vjp", out)
 
     def pullback(cotangent: Any) -> Any:
         seeds = flatten_like(cotangent, out, "vjp: the cotangent")
@@ -619,7 +632,7 @@ def jvp(
     with levels.entered(level):
         boxed = [levels.boxed_leaf(x, t, level) for x, t in zip(call.leaves, directions, strict=True)]
         out, aux = _parted("jvp", call._with(boxed, {}), has_aux)
-    outs, rebuild = flatten(out)
+    outs, rebuild = _outputs("jvp", out)
     pairs = [levels.unboxed(o, level) for o in outs]
     values = rebuild([call.plain(value) for value, _ in pairs])
     pushed = rebuild([_tangent_out(call, value, tangent) for value, tangent in pairs])
@@ -661,7 +674,7 @@ def linearize(f: Callable[..., object], *args: TreeLike) -> tuple[Tree, Callable
     (array(1.), array(2.))
     """
     call = _TapeReverse("linearize", f, range(len(args)), args)
-    outs, rebuild = flatten(call.run({}))
+    outs, rebuild = _outputs("linearize", call.run({}))
     values = [call.shown(o) for o in outs]
 
     def push(*tangents: Any) -> Any:
@@ -771,7 +784,7 @@ def _jacobian(
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         call = _TapeReverse(name, function, argnums, args)
         out, aux = _parted(name, call.run(kwargs), has_aux)
-        outs, rebuild = flatten(out)
+        outs, rebuild = _outputs(name, out)
         _refuse_complex(name, call, outs, holomorphic)
         inputs, outputs = sum(leaf.size for leaf in call.leaves), sum(_data(o).size for o in outs)
         by_columns = inputs < outputs if columns is None else columns

@@ -440,3 +440,20 @@ def test_the_argument_of_an_elementwise_derivative_is_one():
         ad.elementwise_grad(np.sin, 3)(1.0)
     with pytest.raises(ShapeError, match="vmap: no axis 2 for the examples"):
         ad.vmap(np.sin, out_axes=2)(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "given", ["text", object(), {1, 2}, ["text"], {"a": len}], ids=lambda given: type(given).__name__
+)
+def test_a_function_that_returns_no_numbers_is_refused(given):
+    x = np.ones(2)
+    for transformed in (
+        lambda f: ad.jacobian(f)(x),
+        lambda f: ad.jacfwd(f)(x),
+        lambda f: ad.hessian(f)(x),
+        lambda f: ad.jvp(f, (x,), (x,)),
+        lambda f: ad.vjp(f, x),
+        lambda f: ad.linearize(f, x),
+    ):
+        with pytest.raises(ad.GraphError, match="must return"):
+            transformed(lambda x: given)
