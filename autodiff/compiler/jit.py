@@ -263,7 +263,7 @@ class Jit(Generic[F]):
             if grad is not None:
                 t._node._grad = enter(grad)
         options = [(option, recorder.argument(option.value)) for option in Option.of(self._declared.optimizers)]
-        list(itertools.starmap(Option.put, options))  # no name here holds one
+        list(itertools.starmap(Option.put, options))  # the variable of a loop would keep a stand-in alive
         shown = [(group, dict(group)) for group, _ in groups]
         args, kwargs = rebuild(entered)
         entered.clear()
@@ -277,13 +277,7 @@ class Jit(Generic[F]):
                     raise Unrecordable(recorder.refused)
                 if any(group.get(key) is not value for group, was in shown for key, value in was.items()):
                     raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
-                switched = [
-                    (one, key, now.get(key))
-                    for one, was in parts
-                    for now in (_entries(one),)
-                    for key in now | was
-                    if _is_another(now, was, key)
-                ]
+                switched = [(one, key, value) for one, were in parts for key, value in _changed(one, were)]
                 for _, key, value in switched:
                     if type(value) is not bool:
                         raise Unrecordable(f"it changes {key!r} of a declared module; do that before the call")
@@ -303,8 +297,7 @@ class Jit(Generic[F]):
             for group, settings in groups:
                 group.update(settings)
             for one, were in parts:
-                held = _entries(one)
-                if any(_is_another(held, were, key) for key in held | were):
+                if _changed(one, were):
                     one.clear()
                     one.update(were) if isinstance(one, dict) else one.extend(were.values())
             for generator, was in generators:
@@ -404,10 +397,14 @@ def _entries(one: Any) -> dict[Any, Any]:
     return dict(one) if isinstance(one, dict) else dict(enumerate(one))
 
 
-def _is_another(names: dict[Any, Any], were: dict[Any, Any], key: Any) -> bool:
-    """Whether something else stands under a name than before."""
-    now, was = names.get(key, END), were.get(key, END)
-    return now is not was and not (now.__class__ is was.__class__ and now.__class__ in _SCALARS and now == was)
+def _changed(one: Any, were: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """Where a container holds something else than its entries were, with what stands there now, None for nothing."""
+
+    def same(now: Any, was: Any) -> bool:
+        return now is was or (now.__class__ is was.__class__ and now.__class__ in _SCALARS and now == was)
+
+    held = _entries(one)
+    return [(key, held.get(key)) for key in held | were if not same(held.get(key, END), were.get(key, END))]
 
 
 def _by_value(value: Any) -> Any:
