@@ -58,9 +58,9 @@ def generator(name: str, argument: str, given: Any, *parameters: Any) -> np.rand
         raise Unbatchable
     if isinstance(given, np.random.Generator):
         return given
-    if isinstance(given, int | np.integer | np.random.SeedSequence | np.random.BitGenerator):
-        if not isinstance(given, bool):
-            return np.random.default_rng(given)
+    seeds = int | np.integer | np.random.SeedSequence | np.random.BitGenerator
+    if isinstance(given, seeds) and not isinstance(given, bool):
+        return np.random.default_rng(given)
     raise ArgumentError(
         f"{name}: {argument}= must be a numpy.random.Generator (numpy.random.default_rng(seed)) or a seed, got"
         f" {type(given).__name__}"

@@ -80,6 +80,7 @@ def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     if y.__class__ in (int, float):
         if y == 2:
             return g * (2 * x)
+        # x**0 is the constant 1: zeros, whatever g holds.
         return np.where(False, g, 0) if y == 0 else g * (y * lowered_power(out, x, y))
     if np.any(bare(y) == 0):
         # x**0 is the constant 1, also at x = 0, where y * x**(y - 1) would read 0 * inf. Elsewhere y stays what it is:

@@ -311,8 +311,7 @@ def sum(
     axis = _axis_of(a, axis)
     a = _settled("sum", a, dtype, out, where, 0)
     result = _asked(sum_.function(a, _axis(axis), keepdims), dtype)
-    plain = initial is None or (initial.__class__ is int and initial == 0)
-    return result if plain else result + _begun(initial, result)
+    return result if is_neutral(initial, 0) else result + _begun(initial, result)
 
 
 @dispatch.implements(np.mean)
@@ -358,8 +357,7 @@ def prod(
     """
     axis = _axis_of(a, axis)
     result = _asked(prod_.function(_settled("prod", a, dtype, out, where, 1), _axis(axis), keepdims), dtype)
-    plain = initial is None or (initial.__class__ is int and initial == 1)
-    return result if plain else result * _begun(initial, result)
+    return result if is_neutral(initial, 1) else result * _begun(initial, result)
 
 
 @dispatch.implements(np.max, np.amax)
@@ -403,6 +401,13 @@ def _extreme(op: P, of_two: Any, a: Any, axis: Any, out: Any, keepdims: bool, in
         return sum(a, axis, keepdims=keepdims).astype(initial.dtype, copy=False) + initial
     result = op.function(a, _axis(axis), keepdims)
     return result if initial is None else of_two(result, initial)
+
+
+def is_neutral(initial: Any, neutral: float) -> bool:
+    """Whether a reduction that begins with it is what it would be without; a number of another class has a say in the
+    result's dtype.
+    """
+    return initial is None or (initial.__class__ is neutral.__class__ and initial == neutral)
 
 
 def _begun(initial: Any, like: Any) -> Any:

@@ -124,8 +124,7 @@ def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False, initial: An
     with np.errstate(divide="ignore"):  # of nothing it is -inf
         total = np.log(reductions.sum(np.exp(t - top), axis=axis, keepdims=True)) + top
     total = total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
-    plain = initial is None or (initial.__class__ is float and initial == -np.inf)
-    return total if plain else np.logaddexp(total, initial)
+    return total if reductions.is_neutral(initial, -np.inf) else np.logaddexp(total, initial)
 
 
 def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
